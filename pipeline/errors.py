@@ -1,0 +1,9 @@
+"""The errors of seg-stream; each message is one sentence that a user can act on."""
+
+
+class SegStreamError(Exception):
+    """Something went wrong that is not the user's doing; exit code 1."""
+
+
+class UserError(SegStreamError):
+    """The user asked for what cannot be done: says what was found, expected and to do; exit code 2."""

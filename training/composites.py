@@ -1,0 +1,127 @@
+"""Compose what the network sees: a person in a room, through a webcam."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.training import camera
+from seg_stream.training.framing import draw_varied, place
+from seg_stream.training.pairs import Portrait
+
+ROOM_WEIGHTS = {"interior": 0.15, "room": 0.3, "hdri": 0.35, "shop": 0.2}
+"""How often a kind of background is drawn; kinds not named here have weight 0.2."""
+
+
+@dataclass(frozen=True)
+class Cast:
+    """The people and rooms to compose from; `headshots` is the share of head-and-shoulders shots."""
+
+    standing: list[Portrait]
+    portraits: list[Portrait]
+    rooms: dict[str, list[Image]]
+    headshots: float = 0.45
+
+
+def compose(cast: Cast, size: int, rng: np.random.Generator) -> tuple[Image, Image]:
+    """Make one training sample.
+
+    Returns:
+        The picture, uint8 (size, size, 3) RGB, and the alpha, uint8 (size, size).
+    """
+    kind = rng.random()
+    background = room(cast.rooms, size, rng)
+    if kind < 0.04:  # nobody there
+        frame = background
+        alpha = np.zeros((size, size), np.float32)
+    else:
+        person = _pick(cast, rng)
+        # A real street behind the person; only those whose mask was drawn by hand have one.
+        original = kind > 0.88 and person.cut_xy.size == 0
+        frame, alpha = _put(person, None if original else background, size, rng)
+        if kind < 0.12 and not original:  # two people
+            frame, second = _put(_pick(cast, rng), frame, size, rng)
+            alpha = np.maximum(alpha, second)
+    frame = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
+    if rng.random() < 0.06:  # pillarbox or letterbox
+        frame, alpha = _bars(frame, alpha, rng)
+    matte = np.clip(np.rint(alpha * 255), 0, 255).astype(np.uint8)
+    return np.ascontiguousarray(frame[:, :, ::-1]), matte
+
+
+def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> FloatImage:
+    """Draw a crop of a room, sometimes out of focus, sometimes with dark or light shapes in it."""
+    kinds = sorted(rooms)
+    weights = np.array([ROOM_WEIGHTS.get(kind, 0.2) for kind in kinds])
+    pictures = rooms[str(rng.choice(kinds, p=weights / weights.sum()))]
+    picture = pictures[int(rng.integers(len(pictures)))]
+    height, width = picture.shape[:2]
+    crop = rng.uniform(0.45, 1.0)
+    h, w = int(height * crop), int(width * crop * rng.uniform(0.6, 1.0))
+    y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
+    view = cv2.resize(picture[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.5:
+        view = cv2.flip(view, 1)
+    result = np.asarray(view, np.float32) * float(np.exp(rng.normal(0, 0.2)))
+    if rng.random() < 0.3:
+        result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(0.8, 6.0)), np.float32)
+    if rng.random() < 0.35:
+        result = _furniture(result, pictures, rng)
+    return np.clip(result, 0, 255)
+
+
+def _furniture(
+    view: FloatImage, pictures: list[Image], rng: np.random.Generator
+) -> FloatImage:
+    """Put chair-, screen- and lamp-like shapes behind the person, textured or plain, often dark."""
+    size = view.shape[0]
+    for _ in range(int(rng.integers(1, 4))):
+        mask = np.zeros((size, size), np.uint8)
+        centre = (int(rng.integers(size)), int(rng.integers(size // 3, size)))
+        axes = (int(rng.uniform(0.04, 0.25) * size), int(rng.uniform(0.05, 0.35) * size))
+        if rng.random() < 0.5:
+            cv2.ellipse(mask, centre, axes, float(rng.uniform(-30, 30)), 0, 360, 255, -1)
+        else:
+            box = cv2.boxPoints((centre, (2 * axes[0], 2 * axes[1]), float(rng.normal(0, 10))))
+            cv2.fillConvexPoly(mask, np.rint(box).astype(np.int32), 255)
+        if rng.random() < 0.5:
+            source = pictures[int(rng.integers(len(pictures)))]
+            texture = cv2.resize(source, (size, size)).astype(np.float32) * rng.uniform(0.2, 1.2)
+        else:
+            texture = np.full(view.shape, rng.uniform(5, 255, 3) * rng.uniform(0.1, 1.0))
+        weight = (cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.0)) / np.float32(255))[..., None]
+        view = np.asarray(view * (1 - weight) + texture * weight, np.float32)
+    return view
+
+
+def _pick(cast: Cast, rng: np.random.Generator) -> Portrait:
+    people = cast.portraits if rng.random() < cast.headshots else cast.standing
+    return people[int(rng.integers(len(people)))]
+
+
+def _put(
+    person: Portrait, background: FloatImage | None, size: int, rng: np.random.Generator
+) -> tuple[FloatImage, FloatImage]:
+    """Composite a person over `background`, or over the portrait's own surroundings."""
+    colour, matte = place(person, draw_varied(person, rng), size, original=background is None)
+    alpha = matte.astype(np.float32) / 255
+    if background is None:
+        return colour.astype(np.float32), alpha
+    foreground = camera.match_light(colour.astype(np.float32), background, rng)
+    return foreground * alpha[..., None] + background * (1 - alpha[..., None]), alpha
+
+
+def _bars(
+    frame: Image, alpha: FloatImage, rng: np.random.Generator
+) -> tuple[Image, FloatImage]:
+    size = frame.shape[0]
+    bar = int(rng.uniform(0.05, 0.18) * size)
+    inner = (size, size - 2 * bar) if rng.random() < 0.5 else (size - 2 * bar, size)
+    y, x = (size - inner[1]) // 2, (size - inner[0]) // 2
+    out, matte = np.zeros_like(frame), np.zeros_like(alpha)
+    out[y : y + inner[1], x : x + inner[0]] = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA)
+    matte[y : y + inner[1], x : x + inner[0]] = cv2.resize(alpha, inner, interpolation=cv2.INTER_AREA)
+    return out, matte

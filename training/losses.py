@@ -1,0 +1,39 @@
+"""A loss and a score that serve masks, on any Keras back end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EDGE_WEIGHT = 4.0
+"""How much more a pixel near the person's outline counts in the cross-entropy."""
+
+
+def matte_loss(alpha: Any, predicted: Any) -> Any:
+    """Cross-entropy weighted at the outline, plus the soft Dice loss of the region.
+
+    Dice after Milletari et al., "V-Net", 2016; the outline is where a 7x7 maximum and minimum of
+    the true alpha differ. Both arguments are (N, H, W, 1) in 0..1; returns (N,).
+    """
+    from keras import ops
+
+    dilated = ops.max_pool(alpha, 7, strides=1, padding="same")
+    eroded = 1.0 - ops.max_pool(1.0 - alpha, 7, strides=1, padding="same")
+    weight = 1.0 + EDGE_WEIGHT * (dilated - eroded)
+    predicted = ops.clip(predicted, 1e-6, 1.0 - 1e-6)
+    entropy = -(alpha * ops.log(predicted) + (1.0 - alpha) * ops.log(1.0 - predicted))
+    axes = (1, 2, 3)
+    entropy = ops.sum(weight * entropy, axes) / ops.sum(weight, axes)
+    overlap = ops.sum(alpha * predicted, axes)
+    dice = (2 * overlap + 100.0) / (ops.sum(alpha, axes) + ops.sum(predicted, axes) + 100.0)
+    return entropy + 0.5 * (1.0 - dice)
+
+
+def iou(alpha: Any, predicted: Any) -> Any:
+    """Intersection over union of the masks at 0.5 for each sample, (N,); two empty masks give 1."""
+    from keras import ops
+
+    true = ops.cast(alpha > 0.5, "float32")
+    found = ops.cast(predicted > 0.5, "float32")
+    both = ops.sum(true * found, (1, 2, 3))
+    either = ops.sum(ops.maximum(true, found), (1, 2, 3))
+    return (both + 1e-6) / (either + 1e-6)
