@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from seg_stream.pipeline.errors import UserError
 
 METADATA_KEY = "seg_stream"
 """Key of the JSON text in the ONNX file's `metadata_props`."""
@@ -29,5 +34,26 @@ class ModelInfo(BaseModel):
     input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     input_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     output_layout: Literal["NCHW", "NHWC"] = "NCHW"
-    output_channel: int = 0
+    output_channel: int = Field(default=0, ge=0)
     """Channel of the output that is the probability of the person, 0..1."""
+
+
+def read_info(model: Path, metadata: Mapping[str, str]) -> ModelInfo:
+    """Read a model's description from a TOML file beside it (`NAME.toml`), or from its metadata.
+
+    Raises:
+        UserError: there is no description, or it is malformed.
+    """
+    beside = model.with_suffix(".toml")
+    try:
+        if beside.exists():
+            return ModelInfo.model_validate(tomllib.loads(beside.read_text("utf-8")))
+        if METADATA_KEY in metadata:
+            return ModelInfo.model_validate_json(metadata[METADATA_KEY])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"The description of {model} is malformed: {reason}.") from None
+    raise UserError(
+        f"{model} does not say how it wants its input; export it with seg-export, "
+        f"or describe it in {beside.name} beside it (name, input_layout, input_mean …)."
+    )

@@ -6,4 +6,4 @@ class SegStreamError(Exception):
 
 
 class UserError(SegStreamError):
-    """The user asked for what cannot be done: says what was found, expected and to do; exit code 2."""
+    """The user asked for what cannot be done; exit code 2."""

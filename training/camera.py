@@ -51,7 +51,10 @@ def soften(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
         cv2.line(
-            kernel, (0, int(rng.integers(0, length))), (length - 1, int(rng.integers(0, length))), 1.0
+            kernel,
+            (0, int(rng.integers(0, length))),
+            (length - 1, int(rng.integers(0, length))),
+            1.0,
         )
         return np.asarray(cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1.0)), np.float32)
     if kind < 0.5:

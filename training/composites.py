@@ -18,7 +18,7 @@ ROOM_WEIGHTS = {"interior": 0.15, "room": 0.3, "hdri": 0.35, "shop": 0.2}
 
 @dataclass(frozen=True)
 class Cast:
-    """The people and rooms to compose from; `headshots` is the share of head-and-shoulders shots."""
+    """The people and rooms to compose from; `headshots` is the share of `portraits`."""
 
     standing: list[Portrait]
     portraits: list[Portrait]
@@ -73,9 +73,7 @@ def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> 
     return np.clip(result, 0, 255)
 
 
-def _furniture(
-    view: FloatImage, pictures: list[Image], rng: np.random.Generator
-) -> FloatImage:
+def _furniture(view: FloatImage, pictures: list[Image], rng: np.random.Generator) -> FloatImage:
     """Put chair-, screen- and lamp-like shapes behind the person, textured or plain, often dark."""
     size = view.shape[0]
     for _ in range(int(rng.integers(1, 4))):
@@ -92,7 +90,9 @@ def _furniture(
             texture = cv2.resize(source, (size, size)).astype(np.float32) * rng.uniform(0.2, 1.2)
         else:
             texture = np.full(view.shape, rng.uniform(5, 255, 3) * rng.uniform(0.1, 1.0))
-        weight = (cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.0)) / np.float32(255))[..., None]
+        weight = (cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.0)) / np.float32(255))[
+            ..., None
+        ]
         view = np.asarray(view * (1 - weight) + texture * weight, np.float32)
     return view
 
@@ -114,14 +114,14 @@ def _put(
     return foreground * alpha[..., None] + background * (1 - alpha[..., None]), alpha
 
 
-def _bars(
-    frame: Image, alpha: FloatImage, rng: np.random.Generator
-) -> tuple[Image, FloatImage]:
+def _bars(frame: Image, alpha: FloatImage, rng: np.random.Generator) -> tuple[Image, FloatImage]:
     size = frame.shape[0]
     bar = int(rng.uniform(0.05, 0.18) * size)
     inner = (size, size - 2 * bar) if rng.random() < 0.5 else (size - 2 * bar, size)
     y, x = (size - inner[1]) // 2, (size - inner[0]) // 2
     out, matte = np.zeros_like(frame), np.zeros_like(alpha)
     out[y : y + inner[1], x : x + inner[0]] = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA)
-    matte[y : y + inner[1], x : x + inner[0]] = cv2.resize(alpha, inner, interpolation=cv2.INTER_AREA)
+    matte[y : y + inner[1], x : x + inner[0]] = cv2.resize(
+        alpha, inner, interpolation=cv2.INTER_AREA
+    )
     return out, matte

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.types import Image
 from seg_stream.training.pairs import Portrait
 
 
@@ -32,7 +32,7 @@ class Framing:
 
 
 def draw_webcam(person: Portrait, rng: np.random.Generator) -> Framing:
-    """Draw a framing as the `portrait` suite wants it: 16:9 or 4:3, a third to all of the height."""
+    """Draw a framing of the `portrait` suite: 16:9 or 4:3, a third to all of the height."""
     return _first_uncut(person, rng, lambda: Framing(
         aspect=float(rng.choice([16 / 9, 4 / 3])),
         heads=min(rng.uniform(1.25, 3.8), (person.clear - person.top) / person.head),

@@ -109,9 +109,8 @@ def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]
 
 
 def _portrait(name: str, image: Image, alpha: Image, head: float) -> Portrait:
-    alpha_hw1 = (alpha.astype(np.float32) / 255)[..., None]
-    colour = blur_fusion(image.astype(np.float32), alpha_hw1, radius=20, passes=(4,))
-    foreground = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+    colour = blur_fusion(image.astype(np.float32), alpha.astype(np.float32) / 255, (20, 4))
+    foreground = np.rint(colour).astype(np.uint8)
     top, bottom = _extent(alpha)
     ys, xs = np.nonzero(alpha > CUT)
     on_edge = (ys == 0) | (ys == alpha.shape[0] - 1) | (xs == 0) | (xs == alpha.shape[1] - 1)
@@ -141,7 +140,9 @@ def _index(folder: Path, split: str, suspects: bool) -> Sequence[dict[str, str]]
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row["split"] == split]
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}); give the data folder.") from None
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); give the data folder."
+        ) from None
     except KeyError:
         raise UserError(f"{path} has no column 'split'; expected id, split and suspect.") from None
     return [row for row in rows if suspects or row["suspect"] == "0"]
@@ -150,5 +151,7 @@ def _index(folder: Path, split: str, suspects: bool) -> Sequence[dict[str, str]]
 def _read(path: Path, flag: int) -> Image:
     picture = cv2.imread(str(path), flag)
     if picture is None:
-        raise UserError(f"{path} is missing or is not a picture; expected the file of its index row.")
+        raise UserError(
+            f"{path} is missing or is not a picture; expected the file of its index row."
+        )
     return np.asarray(picture, np.uint8)

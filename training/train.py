@@ -59,9 +59,7 @@ def train(options: argparse.Namespace) -> None:
     _contact_sheet(training, options.size, options.seed, out / "sheet.png")
 
     common = {"size": options.size, "batch": options.batch, "workers": options.workers}
-    batches = Composites(
-        training, samples=options.samples, seed=options.seed, epoch=done, **common
-    )
+    batches = Composites(training, samples=options.samples, seed=options.seed, epoch=done, **common)
     held_out = Composites(validation, samples=256, seed=options.seed + 1, vary=False, **common)
 
     if done:

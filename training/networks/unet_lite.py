@@ -1,4 +1,4 @@
-"""The U shape built for a CPU: an early stride, thin levels, and plain convolutions where they are cheap.
+"""The U shape built for a CPU: an early stride, thin levels, plain convolutions where cheap.
 
 Same idea as the article's U-Net (`unet.py`): an encoder, a decoder, and the skips concatenated
 (skip, upsampled). What differs is the price: the first convolution already halves the picture, the

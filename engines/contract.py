@@ -1,0 +1,81 @@
+"""What every engine promises: tensors in, tensors out, and nothing about video."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+from seg_stream.engines.model_info import ModelInfo
+from seg_stream.pipeline.types import FloatImage
+
+Layout = Literal["NCHW", "NHWC"]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """Name, shape, type and layout of an input or output; `range` is what its values mean."""
+
+    name: str
+    shape: tuple[int, int, int, int]
+    dtype: str
+    layout: Layout
+    range: str
+
+    @property
+    def height(self) -> int:
+        return self.shape[2] if self.layout == "NCHW" else self.shape[1]
+
+    @property
+    def width(self) -> int:
+        return self.shape[3] if self.layout == "NCHW" else self.shape[2]
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1] if self.layout == "NCHW" else self.shape[3]
+
+
+class Engine(ABC):
+    """A model, loaded and ready. Use it as a context manager, from one thread at a time.
+
+    Buffers: the engine reads the input during the call only; the mask it returns belongs to the
+    caller and is never written again.
+    """
+
+    name: str
+    """The engine and the device it really runs on, as shown to the user."""
+
+    info: ModelInfo
+    input: TensorSpec
+    output: TensorSpec
+
+    @abstractmethod
+    def infer(self, tensor: FloatImage) -> FloatImage:
+        """Run the network on one input.
+
+        Args:
+            tensor: float32, C-contiguous, of `input.shape` and in `input.range`.
+
+        Returns:
+            The person's probability, float32 (H, W) of the output, 0..1.
+
+        Raises:
+            ValueError: the shape or type is not the declared one.
+            SegStreamError: the engine failed.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free the model; calling it twice is allowed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

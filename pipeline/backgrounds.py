@@ -1,0 +1,171 @@
+"""What stands behind the person: a colour, a picture, a looped video, or the blurred room."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.foreground import weighted_mean
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.picture import bgr_to_planes, to_bgr
+from seg_stream.pipeline.sources.images import SUFFIXES, read_image
+from seg_stream.pipeline.sources.video import VideoSource
+from seg_stream.pipeline.types import FloatImage, Image
+
+BLUR_ROWS = 180
+"""The room is blurred in a picture of about this many rows."""
+
+BLUR_RADIUS = 8
+"""Radius of each of the blur's box passes there: 4.5% of the picture's height."""
+
+
+class Background(ABC):
+    """Gives the planes to put behind the person of one frame, in that frame's format and size."""
+
+    @abstractmethod
+    def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
+        """Return planes like the frame's; the caller must not write to them."""
+
+    def close(self) -> None:  # noqa: B027  # most hold nothing
+        """Free what the background holds."""
+
+
+def open_background(what: str) -> Background:
+    """Make a background of what the user wrote: `blur`, `#rrggbb`, or the name of a file.
+
+    Raises:
+        UserError: it is none of these.
+    """
+    if what == "blur":
+        return BlurBackground()
+    if what.startswith("#"):
+        match = re.fullmatch(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", what)
+        if not match:
+            raise UserError(f"The background colour is '{what}', expected #rrggbb, say #00b140.")
+        red, green, blue = (int(part, 16) for part in match.groups())
+        return StillBackground(np.full((1, 1, 3), (blue, green, red), np.uint8))
+    path = Path(what)
+    if not path.exists():
+        raise UserError(
+            f"The background {what} does not exist; give a picture, a video, blur or #rrggbb."
+        )
+    if path.suffix.lower() in SUFFIXES:
+        return StillBackground(read_image(path))
+    try:
+        return VideoBackground(path)
+    except UserError as error:
+        raise UserError(
+            f"The background {what} is neither a picture nor a video that can be read "
+            f"({str(error).rstrip('.')})."
+        ) from None
+
+
+class StillBackground(Background):
+    """One picture, cropped to fill the frame; converted once for each kind of frame."""
+
+    def __init__(self, image_bgr: Image) -> None:
+        self._image = image_bgr
+        self._kind: object = None
+        self._planes: tuple[Image, ...] = ()
+
+    def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
+        """See `Background.planes`."""
+        kind = (frame.format, frame.width, frame.height, frame.colour)
+        if kind != self._kind:
+            filled = crop_to_fill(self._image, frame.width, frame.height)
+            self._planes = bgr_to_planes(filled, frame.format, frame.colour)
+            self._kind = kind
+        return self._planes
+
+
+class VideoBackground(Background):
+    """A video at its own speed, started again when it ends.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._still = StillBackground(np.zeros((1, 1, 3), np.uint8))
+        self._source = VideoSource(path)
+        self._frames = iter(self._source)
+        self._next: Frame | None = next(self._frames)
+        self._start_s = Fraction(0)  # when this round began, on the clock of the foreground
+        self._first_pts = self._next.pts if self._next else 0
+        self._origin: Fraction | None = None
+
+    def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
+        """See `Background.planes`."""
+        now_s = frame.pts * frame.time_base
+        self._origin = now_s if self._origin is None else self._origin
+        newest: Frame | None = None
+        while self._next and self._time_s(self._next) <= now_s - self._origin:
+            newest = self._next
+            self._advance()
+        if newest:
+            self._still = StillBackground(to_bgr(newest))
+        return self._still.planes(frame, alpha_hw)
+
+    def _time_s(self, frame: Frame) -> Fraction:
+        return self._start_s + (frame.pts - self._first_pts) * frame.time_base
+
+    def _advance(self) -> None:
+        last = self._next
+        self._next = next(self._frames, None)
+        if self._next is None and last is not None:
+            self._start_s = self._time_s(last) + 1 / self._source.rate
+            self._source.close()
+            self._source = VideoSource(self._path)
+            self._frames = iter(self._source)
+            self._next = next(self._frames)
+
+    def close(self) -> None:
+        """See `Background.close`."""
+        self._source.close()
+
+
+class BlurBackground(Background):
+    """The room itself, out of focus, made of room pixels only so that the person leaves no halo."""
+
+    def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
+        """See `Background.planes`."""
+        shrink = max(1, round(frame.height / BLUR_ROWS))
+        size = (-(-frame.width // shrink), -(-frame.height // shrink))
+        alpha = cv2.resize(alpha_hw, size, interpolation=cv2.INTER_AREA)
+        # Keep a distance to the person: mixed pixels still carry its colour.
+        room = 1 - np.asarray(cv2.dilate(alpha, np.ones((5, 5), np.uint8)), np.float32)
+        return tuple(_blur(plane, room, size) for plane in frame.planes)
+
+
+def _blur(plane: Image, room: FloatImage, size: tuple[int, int]) -> Image:
+    small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    # Fill the person's place from ever farther away, then blur: no hole is left in the middle.
+    for radius in (BLUR_RADIUS, 4 * BLUR_RADIUS, 16 * BLUR_RADIUS):
+        weight = room if small.ndim == 2 else room[..., None]
+        known = cv2.blur(room, (2 * radius + 1, 2 * radius + 1))
+        mean = weighted_mean(small, room, radius)
+        small = small * weight + mean * (1 - weight)
+        room = np.maximum(room, np.minimum(known * 50, 1))
+    side = (2 * BLUR_RADIUS + 1, 2 * BLUR_RADIUS + 1)
+    for _ in range(3):  # three boxes are nearly a Gaussian
+        small = cv2.blur(small, side)
+    full = cv2.resize(small, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(np.rint(full), np.uint8)
+
+
+def crop_to_fill(image: Image, width: int, height: int) -> Image:
+    """Scale a picture so that it covers the size, and cut what juts out on both sides alike."""
+    scale = max(width / image.shape[1], height / image.shape[0])
+    cover_width = max(width, round(image.shape[1] * scale))
+    cover_height = max(height, round(image.shape[0] * scale))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    scaled = cv2.resize(image, (cover_width, cover_height), interpolation=interpolation)
+    x, y = (cover_width - width) // 2, (cover_height - height) // 2
+    return np.ascontiguousarray(scaled[y : y + height, x : x + width], np.uint8)

@@ -1,0 +1,57 @@
+"""Put the person on the new background, plane by plane, in the frame's own colour space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from seg_stream.pipeline.foreground import EdgeColour
+from seg_stream.pipeline.types import FloatImage, Image
+
+SURE = 1 / 512
+"""Alpha this close to 0 or 1 is taken as 0 or 1: it would change a pixel by half a step."""
+
+
+def blend(
+    planes: Sequence[Image], alpha_hw: FloatImage, background: Sequence[Image]
+) -> tuple[Image, ...]:
+    """Composite `alpha * person + (1 - alpha) * background`.
+
+    The person's colour in mixed pixels is estimated, so that the old room does not shine through
+    hair. Where alpha is 1 the frame's pixels come out unchanged, where it is 0 the background's.
+
+    Args:
+        planes: of the frame, uint8, (H, W, 3) or Y, U, V.
+        alpha_hw: float32 (H, W) in 0..1.
+        background: planes of the same sizes.
+
+    Returns:
+        New planes.
+    """
+    alphas: dict[tuple[int, ...], FloatImage] = {alpha_hw.shape: alpha_hw}
+    result = []
+    for plane, room in zip(planes, background, strict=True):
+        size = plane.shape[:2]
+        if size not in alphas:  # chroma is smaller
+            resized = cv2.resize(alpha_hw, size[::-1], interpolation=cv2.INTER_AREA)
+            alphas[size] = np.asarray(resized, np.float32)
+        result.append(_blend_plane(plane, alphas[size], room))
+    return tuple(result)
+
+
+def _blend_plane(plane: Image, alpha_hw: FloatImage, room: Image) -> Image:
+    person = np.asarray(cv2.inRange(alpha_hw, 0.5, 2.0), np.uint8)
+    out = np.asarray(cv2.copyTo(plane, person, room.copy()), np.uint8)
+    mixed = cv2.findNonZero(cv2.inRange(alpha_hw, SURE, 1 - SURE))
+    if mixed is None:
+        return out
+    xs, ys = mixed.reshape(-1, 2).T
+    alpha = alpha_hw[ys, xs]
+    if plane.ndim == 3:
+        alpha = alpha[:, None]
+    person_colour = EdgeColour(plane, alpha_hw).at(xs, ys, alpha)
+    colour = person_colour * alpha + room[ys, xs] * (1 - alpha)
+    out[ys, xs] = np.rint(colour).astype(np.uint8)
+    return out

@@ -1,0 +1,147 @@
+"""Wire source, effect and sink, and run them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from threading import Event
+
+from seg_stream.engines.models import DEFAULT
+from seg_stream.pipeline.effect import VirtualBackground
+from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.matte import MatteSettings
+from seg_stream.pipeline.runner import RunReport, Stage, run
+from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.sinks.images import ImageSink
+from seg_stream.pipeline.sinks.video import VideoSink
+from seg_stream.pipeline.sources import Source, open_file
+from seg_stream.pipeline.sources.images import SUFFIXES, ImageSource
+from seg_stream.pipeline.sources.video import VideoSource
+
+
+@dataclass
+class Summary:
+    """What a run did: the runner's figures, the engine that really ran, and notes for the user."""
+
+    run: RunReport
+    engine: str
+    notes: list[str] = field(default_factory=list)
+    stopped: bool = False
+    """The run was asked to stop before the source ended."""
+
+
+def convert(
+    input: str | Path,
+    output: str | Path,
+    *,
+    background: str = "blur",
+    model: str | Path = DEFAULT,
+    engine: str = "auto",
+    matte: MatteSettings | None = None,
+    overwrite: bool = False,
+    stop: Event | None = None,
+    progress: Callable[[RunReport, int | None], None] | None = None,
+) -> Summary:
+    """Put a background behind the person in a video, a picture, or a folder of pictures.
+
+    Args:
+        input: what to read.
+        output: what to write: a video file for a video, a picture for a picture, a folder for a
+            folder. It appears when it is whole.
+        background: `blur`, `#rrggbb`, or the name of a picture or video file.
+        model: name of a shipped model or path of an ONNX file.
+        engine: `auto` or an engine's name.
+        matte: how the alpha is made.
+        overwrite: replace an existing output.
+        stop: set it to end early; what was read until then is finished.
+        progress: called after each frame with the figures so far and the expected frame count.
+
+    Raises:
+        UserError: something that was asked for cannot be done.
+        SegStreamError: a stage failed.
+    """
+    input, output = Path(input), Path(output)
+    with ExitStack() as stack:
+        source = stack.enter_context(open_file(input))
+        _refuse_same(input, output)
+        effect = stack.enter_context(
+            VirtualBackground(background, model=model, engine=engine, matte=matte)
+        )
+        sink = stack.enter_context(open_sink(source, output, overwrite))
+        summary = stream(source, effect, [sink], stop=stop, progress=progress)
+        if isinstance(sink, VideoSink):
+            sink.cut_short = summary.stopped
+    summary.notes += sink.notes
+    return summary
+
+
+def stream(
+    source: Source,
+    effect: VirtualBackground,
+    sinks: list[Sink],
+    *,
+    stop: Event | None = None,
+    progress: Callable[[RunReport, int | None], None] | None = None,
+) -> Summary:
+    """Run an open source through an open effect into open sinks until it ends or `stop` is set."""
+    stop = stop or Event()
+
+    def write(frame: Frame) -> None:
+        for sink in sinks:
+            sink.write(frame)
+
+    report = run(
+        source,
+        effect.stages,
+        Stage("write", write),
+        live=source.live,
+        stop=stop,
+        progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
+    )
+    return Summary(report, effect.engine.name, list(source.notes), stop.is_set())
+
+
+def open_sink(source: Source, output: Path, overwrite: bool) -> Sink:
+    """Open the sink that fits a source and the output's name.
+
+    Raises:
+        UserError: they do not fit, or the output cannot be written.
+    """
+    if isinstance(source, ImageSource):
+        return ImageSink(_image_targets(source, output), overwrite=overwrite)
+    if output.suffix.lower() in SUFFIXES:
+        raise UserError(f"{output} is a picture but the input is a video; name a video file.")
+    video = source if isinstance(source, VideoSource) else None
+    return VideoSink(
+        output,
+        source.rate,
+        sample_aspect_ratio=video.sample_aspect_ratio if video else Fraction(0),
+        sound_from=video.path if video else None,
+        overwrite=overwrite,
+    )
+
+
+def _image_targets(source: ImageSource, output: Path) -> list[Path]:
+    if not source.is_folder:
+        if output.suffix.lower() not in SUFFIXES:
+            raise UserError(
+                f"{output}: the input is a picture, expected an output of the kind "
+                f"{', '.join(sorted(SUFFIXES))}."
+            )
+        return [output]
+    if output.suffix:
+        raise UserError(f"{output}: the input is a folder, expected a folder as output too.")
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {output} cannot be made ({error.strerror}).") from None
+    return [output / path.name for path in source.paths]
+
+
+def _refuse_same(input: Path, output: Path) -> None:
+    if output.exists() and input.exists() and output.samefile(input):
+        raise UserError(f"{output} is the input itself; choose another name for the output.")

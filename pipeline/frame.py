@@ -1,0 +1,60 @@
+"""The frame: what is handed from stage to stage, in the colour space it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from seg_stream.pipeline.colour import Colour
+from seg_stream.pipeline.types import Image
+
+PixelFormat = Literal["bgr24", "yuv420p", "yuv422p", "yuv444p"]
+
+_CHROMA_SHIFT = {"yuv420p": (1, 1), "yuv422p": (0, 1), "yuv444p": (0, 0)}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture with its time. Nobody changes a frame that was handed over.
+
+    `planes` holds one (H, W, 3) uint8 array for `bgr24`, else Y, U and V as (h, w) uint8 each; rows
+    may be padded (pitch), pixels in a row are contiguous. `pts` counts `time_base` seconds.
+    `captured_s` is `time.perf_counter()` at capture. A `still` has nothing to do with the frame
+    before it.
+    """
+
+    index: int
+    planes: tuple[Image, ...]
+    format: PixelFormat
+    colour: Colour
+    pts: int
+    time_base: Fraction
+    captured_s: float
+    still: bool = False
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    def luma(self) -> Image:
+        """The brightness, (H, W) uint8: a view of the Y plane, or computed from BGR."""
+        if self.format == "bgr24":
+            return np.asarray(cv2.cvtColor(self.planes[0], cv2.COLOR_BGR2GRAY), np.uint8)
+        return self.planes[0]
+
+
+def plane_sizes(format: PixelFormat, width: int, height: int) -> list[tuple[int, int]]:
+    """(height, width) of every plane; chroma of odd sizes is rounded up, as FFmpeg does."""
+    if format == "bgr24":
+        return [(height, width)]
+    down, across = _CHROMA_SHIFT[format]
+    chroma = (-(-height >> down), -(-width >> across))
+    return [(height, width), chroma, chroma]

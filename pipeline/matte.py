@@ -1,0 +1,99 @@
+"""From the network's small probability map to an alpha at frame size, calm over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.types import FloatImage, Image
+
+
+@dataclass(frozen=True)
+class MatteSettings:
+    """How the alpha is made.
+
+    `steadiness`: 0 takes every mask as it is; 1 changes still areas slowest. `edge_radius`: radius
+    of the edge-aware filter in network pixels. `edge_smoothness`: its epsilon in luma units 0..1;
+    edges weaker than its root are not followed. `low`, `high`: probabilities that become 0 and 1.
+    """
+
+    steadiness: float = 0.7
+    edge_radius: int = 3
+    edge_smoothness: float = 4e-4
+    low: float = 0.06
+    high: float = 0.94
+
+
+class Matte:
+    """Keeps the one state over time that the pipeline has: the steadied mask."""
+
+    def __init__(self, settings: MatteSettings | None = None) -> None:
+        self._settings = settings or MatteSettings()
+        self._previous: FloatImage | None = None
+
+    def __call__(self, mask_hw: FloatImage, frame: Frame) -> FloatImage:
+        """Refine one mask with the frame it was made from.
+
+        Args:
+            mask_hw: the network's probability, float32, any size, 0..1.
+            frame: the frame, for its edges; frames come in the order of their time.
+
+        Returns:
+            Alpha, float32 (H, W) of the frame, exactly 0 or 1 away from the edge.
+        """
+        options = self._settings
+        if frame.still or self._previous is None or self._previous.shape != mask_hw.shape:
+            steady_hw = mask_hw
+        else:
+            steady_hw = steady(mask_hw, self._previous, options.steadiness)
+        self._previous = steady_hw
+        alpha_hw = guided_upsample(
+            steady_hw, frame.luma(), options.edge_radius, options.edge_smoothness
+        )
+        return stretch(alpha_hw, options.low, options.high)
+
+
+def steady(mask_hw: FloatImage, previous_hw: FloatImage, steadiness: float) -> FloatImage:
+    """Blend with the last mask, the less the more the two disagree.
+
+    A pixel that barely changed is noise and moves by `1 - steadiness` of the difference; one that
+    changed by half or more is motion and is taken at once, so that nothing lags.
+    """
+    # A small blur makes neighbours agree on whether they move.
+    change = cv2.blur(cv2.absdiff(mask_hw, previous_hw), (5, 5))
+    weight = np.clip(change * np.float32(4.0), 1.0 - steadiness, 1.0)
+    return np.asarray(previous_hw + weight * (mask_hw - previous_hw), np.float32)
+
+
+def guided_upsample(mask_hw: FloatImage, luma_hw: Image, radius: int, epsilon: float) -> FloatImage:
+    """Upsample a mask along the edges of the picture: the fast guided filter.
+
+    Source: K. He, J. Sun, "Fast Guided Filter", 2015. The linear coefficients are found at the
+    mask's own size and upsampled; `epsilon` is in squared luma units (luma 0..1).
+
+    Returns:
+        float32, size of `luma_hw`, not clipped.
+    """
+    height, width = mask_hw.shape
+    guide = cv2.resize(luma_hw, (width, height), interpolation=cv2.INTER_AREA)
+    guide = np.asarray(guide, np.float32) * np.float32(1 / 255)
+    side = (2 * radius + 1, 2 * radius + 1)
+    mean_guide, mean_mask = cv2.blur(guide, side), cv2.blur(mask_hw, side)
+    covariance = cv2.blur(guide * mask_hw, side) - mean_guide * mean_mask
+    variance = cv2.blur(guide * guide, side) - mean_guide * mean_guide
+    slope = covariance / (variance + np.float32(epsilon))
+    offset = mean_mask - slope * mean_guide
+    size = (luma_hw.shape[1], luma_hw.shape[0])
+    slope = cv2.resize(cv2.blur(slope, side), size, interpolation=cv2.INTER_LINEAR)
+    offset = cv2.resize(cv2.blur(offset, side), size, interpolation=cv2.INTER_LINEAR)
+    scaled = cv2.multiply(slope, luma_hw, scale=1 / 255, dtype=cv2.CV_32F)
+    return np.asarray(cv2.add(scaled, offset), np.float32)
+
+
+def stretch(alpha_hw: FloatImage, low: float, high: float) -> FloatImage:
+    """Map `low`..`high` to 0..1 and clip, so that sure pixels are exactly 0 or 1."""
+    stretched = cv2.addWeighted(alpha_hw, 1 / (high - low), alpha_hw, 0, -low / (high - low))
+    return np.asarray(np.clip(stretched, 0.0, 1.0, out=np.asarray(stretched)), np.float32)

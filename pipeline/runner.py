@@ -1,0 +1,177 @@
+"""Run stages in threads of their own: hand-over, errors and clocks, but nothing about pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from threading import Event, Lock, Thread
+from time import perf_counter
+from typing import Any
+
+from seg_stream.pipeline.channel import Channel, ChannelEnded
+from seg_stream.pipeline.errors import SegStreamError
+
+CAPACITY = 2
+"""Items that may wait between two stages of a file."""
+
+
+class StageError(SegStreamError):
+    """A stage failed; the error it raised is the cause."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named function from one item to the next; it is only ever called from one thread."""
+
+    name: str
+    call: Callable[[Any], Any]
+
+
+@dataclass
+class RunReport:
+    """What a run did: items that came out, items dropped, and each stage's busy seconds."""
+
+    items: int = 0
+    dropped: int = 0
+    wall_s: float = 0.0
+    busy_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def fps(self) -> float:
+        """Items that came out a second."""
+        return self.items / self.wall_s if self.wall_s else 0.0
+
+    def mean_ms(self, stage: str) -> float:
+        """Mean time a stage was busy with an item."""
+        return 1000 * self.busy_s[stage] / max(self.items, 1)
+
+
+def run(
+    source: Iterable[Any],
+    stages: Sequence[Stage],
+    sink: Stage,
+    *,
+    live: bool = False,
+    stop: Event | None = None,
+    progress: Callable[[RunReport], None] | None = None,
+) -> RunReport:
+    """Pull items from `source` through `stages`, each in its own thread, into `sink`.
+
+    The sink runs in the caller's thread (windows and signals want the main one). A live run keeps
+    only the newest item between two stages and counts what it dropped.
+
+    Args:
+        source: iterated in a thread named `read`.
+        stages: called in order, each item's result being the next stage's item.
+        sink: called with the last stage's results; returns nothing.
+        live: drop instead of wait.
+        stop: once set, the source is not asked again and what is on its way is finished.
+        progress: called after each item, in the caller's thread, with the report so far.
+
+    Raises:
+        SegStreamError: of our own, raised by any stage, as it is.
+        StageError: any other error that a stage raised, with it as the cause.
+    """
+    report = RunReport(busy_s=dict.fromkeys(["read", *(s.name for s in stages), sink.name], 0.0))
+    channels: list[Channel[Any]] = [
+        Channel(1 if live else CAPACITY, newest_only=live) for _ in range(len(stages) + 1)
+    ]
+    failure = _FirstError()
+
+    def cancel(name: str, error: BaseException) -> None:
+        failure.set(name, error)
+        for channel in channels:
+            channel.cancel()
+
+    def read() -> None:
+        try:
+            items = iter(source)
+            while not (stop and stop.is_set()):
+                start = perf_counter()
+                try:
+                    item = next(items)
+                except StopIteration:
+                    break
+                finally:
+                    report.busy_s["read"] += perf_counter() - start
+                channels[0].put(item)
+            channels[0].end()
+        except ChannelEnded:
+            pass
+        except BaseException as error:  # handed to the caller below
+            cancel("read", error)
+
+    def work(stage: Stage, inbox: Channel[Any], outbox: Channel[Any]) -> None:
+        try:
+            for item in _items(inbox):
+                start = perf_counter()
+                result = stage.call(item)
+                report.busy_s[stage.name] += perf_counter() - start
+                outbox.put(result)
+            outbox.end()
+        except ChannelEnded:
+            pass
+        except BaseException as error:  # handed to the caller below
+            cancel(stage.name, error)
+
+    threads = [Thread(target=read, name="read")]
+    for stage, inbox, outbox in zip(stages, channels, channels[1:], strict=False):
+        threads.append(Thread(target=work, name=stage.name, args=(stage, inbox, outbox)))
+
+    start = perf_counter()
+    try:
+        for thread in threads:
+            thread.start()
+        for item in _items(channels[-1]):
+            began = perf_counter()
+            sink.call(item)
+            now = perf_counter()
+            report.busy_s[sink.name] += now - began
+            report.items += 1
+            report.wall_s = now - start
+            if progress:
+                progress(report)
+    except BaseException as error:
+        cancel(sink.name, error)
+    finally:
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+    report.wall_s = perf_counter() - start
+    report.dropped = sum(channel.dropped for channel in channels)
+    failure.raise_if_set()
+    return report
+
+
+def _items(channel: Channel[Any]) -> Iterable[Any]:
+    while True:
+        try:
+            item = channel.get()
+        except ChannelEnded:
+            return
+        yield item
+
+
+class _FirstError:
+    """Keeps the error that came first; those that follow from it are not the user's news."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._name = ""
+        self._error: BaseException | None = None
+
+    def set(self, name: str, error: BaseException) -> None:
+        with self._lock:
+            if self._error is None:
+                self._name, self._error = name, error
+
+    def raise_if_set(self) -> None:
+        error = self._error
+        if error is None:
+            return
+        if isinstance(error, SegStreamError) or not isinstance(error, Exception):
+            raise error
+        text = " ".join(str(error).split()) or "no message"
+        raise StageError(
+            f"The {self._name} stage failed: {type(error).__name__}: {text}."
+        ) from error

@@ -1,0 +1,134 @@
+"""Video files: same size, same times, and the sound of the source."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.picture import to_picture
+from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.sinks.part_file import PartFile
+from seg_stream.pipeline.sinks.passthrough import Passthrough
+
+ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
+    ".mp4": ("libx264", {"preset": "veryfast", "crf": "20"}),
+    ".mov": ("libx264", {"preset": "veryfast", "crf": "20"}),
+    ".mkv": ("libx264", {"preset": "veryfast", "crf": "20"}),
+    ".webm": ("libvpx-vp9", {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "7",
+                             "row-mt": "1"}),
+}  # fmt: skip
+"""Encoder and its settings by the output's suffix."""
+
+
+class VideoSink(Sink):
+    """Encodes frames; the file appears under its name when it is whole.
+
+    Args:
+        path: output; its suffix chooses container and encoder.
+        rate: nominal frames a second, for the encoder's rate control; times come from the frames.
+        sample_aspect_ratio: of the source, 0 if unknown.
+        sound_from: file whose audio and subtitle streams are copied, packet by packet.
+        overwrite: replace an existing file.
+
+    Raises:
+        UserError: the suffix is unknown, or the file cannot be made.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        rate: Fraction,
+        *,
+        sample_aspect_ratio: Fraction = Fraction(0),
+        sound_from: Path | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__()
+        if path.suffix.lower() not in ENCODERS:
+            raise UserError(
+                f"{path}: the kind '{path.suffix}' is not known for video; expected "
+                f"{', '.join(ENCODERS)}."
+            )
+        self._rate, self._aspect = rate, sample_aspect_ratio
+        self._part = PartFile(path, overwrite=overwrite)
+        self._stream: av.VideoStream | None = None
+        self._passthrough: Passthrough | None = None
+        self.cut_short = False
+        """Set it when the source was stopped early: the sound then ends with the picture."""
+        self._end_s = 0.0
+        try:
+            self._container = av.open(str(self._part.path), mode="w")
+            if sound_from:
+                self._passthrough = Passthrough(sound_from, self._container)
+        except BaseException:
+            self.discard()
+            raise
+
+    def write(self, frame: Frame) -> None:
+        """See `Sink.write`."""
+        stream = self._stream or self._start(frame)
+        picture = to_picture(frame)
+        picture.pts, picture.time_base = frame.pts, frame.time_base
+        self._end_s = float(frame.pts * frame.time_base + 1 / self._rate)
+        self._mux(stream.encode(picture))
+
+    def finish(self) -> None:
+        """See `Sink.finish`."""
+        if self._stream is None:
+            raise UserError(f"{self._part.target} was not written: there was no frame.")
+        self._mux(self._stream.encode(None))
+        if self._passthrough:
+            self._passthrough.copy_until(self._end_s if self.cut_short else None)
+            self.notes += self._passthrough.notes
+        self._close()
+        self._part.commit()
+
+    def discard(self) -> None:
+        """See `Sink.discard`."""
+        self._close()
+        self._part.discard()
+
+    def _start(self, frame: Frame) -> av.VideoStream:
+        name, options = ENCODERS[self._part.target.suffix.lower()]
+        stream = self._container.add_stream(name, rate=self._rate, options=dict(options))
+        if not isinstance(stream, av.VideoStream):
+            raise TypeError(f"{name} is not a video encoder")
+        first = to_picture(frame)
+        codec = stream.codec_context
+        stream.width, stream.height, stream.pix_fmt = first.width, first.height, first.format.name
+        codec.time_base = frame.time_base
+        if self._aspect:
+            codec.sample_aspect_ratio = self._aspect
+        _tag(codec, frame)
+        if self._passthrough:
+            self._passthrough.add_streams()
+        self._stream = stream
+        return stream
+
+    def _mux(self, packets: list[av.Packet]) -> None:
+        for packet in packets:
+            if self._passthrough and packet.pts is not None:
+                self._passthrough.copy_until(float(packet.pts * packet.time_base))
+            self._container.mux(packet)
+
+    def _close(self) -> None:
+        if self._passthrough:
+            self._passthrough.close()
+        container = getattr(self, "_container", None)
+        if container:
+            container.close()
+
+
+def _tag(codec: av.VideoCodecContext, frame: Frame) -> None:
+    """Write the colour tags the frame came with; BGR was converted to BT.709."""
+    if frame.format == "bgr24":
+        codec.colorspace = codec.color_primaries = codec.color_trc = 1
+        codec.color_range = 1
+        return
+    colour = frame.colour
+    codec.colorspace, codec.color_range = colour.matrix_tag, colour.range_tag
+    codec.color_primaries, codec.color_trc = colour.primaries_tag, colour.transfer_tag

@@ -1,0 +1,64 @@
+"""The preview window."""
+
+from __future__ import annotations
+
+import os
+import sys
+from threading import Event
+
+import cv2
+
+from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.picture import to_bgr
+from seg_stream.pipeline.sinks.contract import Sink
+
+TITLE = "seg-stream (q to quit)"
+ESCAPE = 27
+
+
+class WindowSink(Sink):
+    """Shows frames; sets `stop` when the user presses q or Escape or closes the window.
+
+    Raises:
+        UserError: there is no screen.
+    """
+
+    def __init__(self, stop: Event) -> None:
+        super().__init__()
+        self._stop, self._shown = stop, False
+        # Qt aborts the whole process where there is no display, so ask before.
+        if sys.platform == "linux" and not (
+            os.environ.get("DISPLAY")
+            or os.environ.get("WAYLAND_DISPLAY")
+            or os.environ.get("QT_QPA_PLATFORM") == "offscreen"
+        ):
+            raise UserError(
+                "There is no screen for the preview window (DISPLAY is not set); use --output, "
+                "or run it in a desktop session."
+            )
+        try:
+            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+        except cv2.error:
+            raise UserError(
+                "This OpenCV has no windows (opencv-python-headless); install opencv-python."
+            ) from None
+
+    def write(self, frame: Frame) -> None:
+        """See `Sink.write`."""
+        if not self._shown:
+            cv2.resizeWindow(TITLE, frame.width, frame.height)
+        cv2.imshow(TITLE, to_bgr(frame))
+        key = cv2.waitKey(1) & 0xFF
+        closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
+        self._shown = True
+        if closed or key in (ord("q"), ESCAPE):
+            self._stop.set()
+
+    def finish(self) -> None:
+        """Close the window."""
+        cv2.destroyAllWindows()
+
+    def discard(self) -> None:
+        """Close the window."""
+        cv2.destroyAllWindows()

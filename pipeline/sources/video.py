@@ -1,0 +1,183 @@
+"""Video files: every frame, upright, with its own time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from time import perf_counter
+
+import av
+import numpy as np
+
+from seg_stream.pipeline.colour import FULL_RANGE, HDR_TRANSFERS, Colour
+from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.picture import is_full_range, planes_of, to_native
+from seg_stream.pipeline.sources.contract import Source
+from seg_stream.pipeline.types import Image
+
+NOMINAL_RATE = Fraction(25)
+"""Frames a second of a stream that does not say; FFmpeg assumes the same."""
+
+
+class VideoSource(Source):
+    """Reads the first video stream of a file.
+
+    Raises:
+        UserError: the file is missing, unreadable, has no picture, or is HDR.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.name, self.path = str(path), path
+        self._damaged = 0
+        self._container = open_video(path)
+        try:
+            self._stream = self._container.streams.video[0]
+            self._read_header()
+            self._pictures = self._decode()
+            self._first = self._read_first()
+        except BaseException:
+            self._container.close()
+            raise
+
+    def _read_header(self) -> None:
+        stream, codec = self._stream, self._stream.codec_context
+        stream.thread_type = "AUTO"
+        # Raw streams have no clock; FFmpeg gives them a made-up time base and no durations.
+        self._raw = stream.duration is None and self._container.duration is None
+        rate = (codec.framerate if self._raw else None) or stream.average_rate
+        self.rate = Fraction(rate) if rate and 0 < rate <= 1000 else NOMINAL_RATE
+        self.time_base = 1 / self.rate if self._raw else Fraction(stream.time_base or 1 / self.rate)
+        duration_s = _duration_s(self._container, stream)
+        self.frames = stream.frames or (round(duration_s * self.rate) if duration_s else None)
+        self._exact = bool(stream.frames)
+
+    def _read_first(self) -> av.VideoFrame:
+        first = next(self._pictures, None)
+        if first is None:
+            why = f"{self._damaged} packets are damaged" if self._damaged else "it has no frames"
+            raise UserError(f"{self.path}: no picture could be decoded ({why}); is it whole?")
+        transfer = HDR_TRANSFERS.get(first.color_trc)
+        if transfer:
+            raise UserError(
+                f"{self.path} is HDR video ({transfer}), expected standard dynamic range; tone-map "
+                "it first, for example with FFmpeg's zscale and tonemap filters."
+            )
+        aspect = self._stream.sample_aspect_ratio or Fraction(0)
+        turned = bool(first.rotation % 180)
+        self.width, self.height = first.width, first.height
+        if turned:
+            self.width, self.height = self.height, self.width
+        self.sample_aspect_ratio = 1 / aspect if turned and aspect else aspect
+        return first
+
+    def __iter__(self) -> Iterator[Frame]:
+        index, last_pts, untimed = 0, None, 0
+        picture: av.VideoFrame | None = self._first
+        size = (self._first.width, self._first.height)
+        resized = 0
+        while picture is not None:
+            captured_s = perf_counter()
+            pts = index if self._raw else picture.pts
+            if pts is None or (last_pts is not None and pts <= last_pts):
+                step = max(1, round(1 / (self.rate * self.time_base)))
+                pts, untimed = 0 if last_pts is None else last_pts + step, untimed + 1
+            last_pts = pts
+            if (picture.width, picture.height) != size:
+                picture, resized = picture.reformat(width=size[0], height=size[1]), resized + 1
+            colour = self._colour(picture)
+            rotation = picture.rotation
+            format, picture = to_native(picture)
+            planes = _turn(planes_of(picture), rotation)
+            yield Frame(index, planes, format, colour, pts, self.time_base, captured_s)
+            index += 1
+            picture = next(self._pictures, None)
+        self._note_losses(index, untimed, resized)
+
+    def _colour(self, picture: av.VideoFrame) -> Colour:
+        return Colour(
+            matrix_tag=picture.colorspace,
+            range_tag=FULL_RANGE if is_full_range(picture) else picture.color_range,
+            primaries_tag=picture.color_primaries,
+            transfer_tag=picture.color_trc,
+        )
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        """Everything that can be decoded, past damaged packets and up to a torn end."""
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError) as error:
+                self.notes.append(f"{self.path} cannot be read to its end ({error.strerror}).")
+                return
+            try:
+                yield from packet.decode()
+            except av.FFmpegError:
+                self._damaged += 1
+
+    def _note_losses(self, frames: int, untimed: int, resized: int) -> None:
+        if self._damaged:
+            self.notes.append(f"{self.path}: {self._damaged} damaged packets were left out.")
+        if untimed:
+            self.notes.append(f"{self.path}: {untimed} frames had no usable time and were spaced.")
+        if resized:
+            self.notes.append(
+                f"{self.path} changes its size; {resized} frames were scaled to the first one's."
+            )
+        slack = 0 if self._exact else max(2, round(self.rate / 4))
+        if self.frames and frames < self.frames - slack:
+            about = "" if self._exact else "about "
+            self.notes.append(
+                f"{self.path}: only {frames} of {about}{self.frames} frames could be read; "
+                "the rest is cut off or damaged."
+            )
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._container.close()
+
+
+def open_video(path: Path) -> av.container.InputContainer:
+    """Open a file that should hold video.
+
+    Raises:
+        UserError: it is missing, unreadable, or has no video stream.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder without pictures; give a video file.")
+    try:
+        container = av.open(str(path), mode="r")
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist; check the name.") from None
+    except PermissionError:
+        raise UserError(f"{path} may not be read; check its permissions.") from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"{path} is not a video that can be read ({reason}).") from None
+    if not container.streams.video:
+        container.close()
+        raise UserError(f"{path} has no video stream; give a file with pictures.")
+    return container
+
+
+def _duration_s(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> Fraction | None:
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    if container.duration is not None:
+        return Fraction(container.duration, av.time_base)
+    return None
+
+
+def _turn(planes: tuple[Image, ...], degrees: int) -> tuple[Image, ...]:
+    """Rotate counter-clockwise by a multiple of 90 degrees, as the display matrix says."""
+    quarters = round(degrees / 90) % 4
+    if not quarters:
+        return planes
+    return tuple(np.ascontiguousarray(np.rot90(plane, quarters)) for plane in planes)
