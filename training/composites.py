@@ -106,7 +106,8 @@ def _put(
     person: Portrait, background: FloatImage | None, size: int, rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage]:
     """Composite a person over `background`, or over the portrait's own surroundings."""
-    colour, matte = place(person, draw_varied(person, rng), size, original=background is None)
+    framing = draw_varied(person, rng)
+    colour, matte = place(person, framing, (size, size), original=background is None)
     alpha = matte.astype(np.float32) / 255
     if background is None:
         return colour.astype(np.float32), alpha

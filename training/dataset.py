@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from seg_stream.pipeline.types import FloatImage
 from seg_stream.training.composites import Cast, compose
 
+if TYPE_CHECKING:
+    import keras
 
-class Composites(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
-    """Endless variety, yet repeatable: sample `i` of epoch `e` depends on (seed, e, i) alone.
 
-    Each item is `(pixels, alpha)`: float32 (B, S, S, 3) RGB 0..255 and (B, S, S, 1) 0..1.
+def sample_batch(
+    cast: Cast, size: int, seed: int, epoch: int, first: int, count: int
+) -> tuple[FloatImage, FloatImage]:
+    """Compose `count` samples; sample `i` of epoch `e` depends on (seed, e, i) alone.
+
+    Returns:
+        Pixels, float32 (B, S, S, 3) RGB 0..255, and alpha, float32 (B, S, S, 1) 0..1.
     """
+    pairs = [
+        compose(cast, size, np.random.default_rng([seed, epoch, i]))
+        for i in range(first, first + count)
+    ]
+    pixels, alpha = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    return pixels.astype(np.float32), alpha[..., None].astype(np.float32) / 255
 
-    def __init__(
-        self,
-        cast: Cast,
-        *,
-        size: int,
-        batch: int,
-        samples: int,
-        seed: int,
-        epoch: int = 0,
-        vary: bool = True,
-        workers: int = 2,
-    ) -> None:
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
-        self._cast, self._size, self._batch = cast, size, batch
-        self._batches = samples // batch
-        self._seed, self._epoch, self._vary = seed, epoch, vary
 
-    def __len__(self) -> int:
-        return self._batches
+def batches(
+    cast: Cast,
+    *,
+    size: int,
+    batch: int,
+    samples: int,
+    seed: int,
+    workers: int,
+    epoch: int = 0,
+    vary: bool = True,
+) -> keras.utils.PyDataset:
+    """Endless variety, repeatable by its seed; without `vary` every epoch is the same."""
+    import keras
 
-    def __getitem__(self, index: int) -> tuple[FloatImage, FloatImage]:
-        pairs = []
-        for i in range(index * self._batch, (index + 1) * self._batch):
-            rng = np.random.default_rng([self._seed, self._epoch, i])
-            pairs.append(compose(self._cast, self._size, rng))
-        pixels, alpha = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-        return pixels.astype(np.float32), alpha[..., None].astype(np.float32) / 255
+    class Composites(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
+        def __init__(self) -> None:
+            super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+            self._epoch = epoch
 
-    def on_epoch_end(self, *_: Any) -> None:
-        """Draw other samples in the next epoch, unless this is a fixed set for validation."""
-        self._epoch += self._vary
+        def __len__(self) -> int:
+            return samples // batch
+
+        def __getitem__(self, index: int) -> tuple[FloatImage, FloatImage]:
+            return sample_batch(cast, size, seed, self._epoch, index * batch, batch)
+
+        def on_epoch_end(self, *_: Any) -> None:
+            self._epoch += vary
+
+    return Composites()

@@ -62,11 +62,11 @@ def draw_varied(person: Portrait, rng: np.random.Generator) -> Framing:
 
 
 def place(
-    person: Portrait, framing: Framing, size: int, original: bool = False
+    person: Portrait, framing: Framing, size: tuple[int, int], original: bool = False
 ) -> tuple[Image, Image]:
-    """Return the person's colour (size, size, 3) BGR and alpha (size, size), both uint8.
+    """Return the person's colour (H, W, 3) BGR and alpha (H, W), both uint8, of size (W, H).
 
-    The frame is squeezed into a square, as the pipeline's `prepare` does. With `original` the
+    The frame is squeezed into that size, as the pipeline's `prepare` does. With `original` the
     picture's own surroundings come with the person (beyond its edges: mirrored, people too).
     """
     matrix = _affine(person, framing, size)
@@ -79,14 +79,14 @@ def place(
         matrix = matrix @ np.diag([2.0, 2.0, 1.0])
         shrink /= 2
     border = cv2.BORDER_REFLECT_101 if original else cv2.BORDER_CONSTANT
-    square, linear = (size, size), cv2.INTER_LINEAR
-    colour = cv2.warpAffine(picture, matrix, square, flags=linear, borderMode=border)
-    matte = cv2.warpAffine(alpha, matrix, square, flags=linear, borderMode=border)
+    linear = cv2.INTER_LINEAR
+    colour = cv2.warpAffine(picture, matrix, size, flags=linear, borderMode=border)
+    matte = cv2.warpAffine(alpha, matrix, size, flags=linear, borderMode=border)
     return np.asarray(colour, np.uint8), np.asarray(matte, np.uint8)
 
 
-def _affine(person: Portrait, framing: Framing, size: int) -> npt.NDArray[np.float64]:
-    """The 2x3 matrix from the portrait's pixels to the square network input."""
+def _affine(person: Portrait, framing: Framing, size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """The 2x3 matrix from the portrait's pixels to a picture of size (W, H)."""
     bottom = person.top + framing.heads * person.head
     scale = framing.height / max(bottom - person.top, 1.0)  # frame heights a source pixel
     angle = math.radians(framing.degrees)
@@ -96,7 +96,7 @@ def _affine(person: Portrait, framing: Framing, size: int) -> npt.NDArray[np.flo
     # Row `bottom` of the head's column lands on the frame's lower edge, `centre` of the way across.
     x_row = [flip * cos, -sin, framing.centre * framing.aspect - flip * cos * middle + sin * bottom]
     y_row = [flip * sin, cos, 1.0 - flip * sin * middle - cos * bottom]
-    return np.array([x_row, y_row]) * np.array([[size / framing.aspect], [size]])
+    return np.array([x_row, y_row]) * np.array([[size[0] / framing.aspect], [size[1]]])
 
 
 def _first_uncut(
@@ -113,7 +113,7 @@ def _first_uncut(
 
 def cut_shows(person: Portrait, framing: Framing) -> bool:
     """Whether an edge of the portrait's picture cuts the person inside the frame."""
-    matrix = _affine(person, framing, 1)
+    matrix = _affine(person, framing, (1, 1))
     points = matrix[:, :2] @ person.cut_xy + matrix[:, 2:]
     inside = ((points > 0.004) & (points < 0.996)).all(axis=0)
     return bool(inside.any())

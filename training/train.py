@@ -1,8 +1,8 @@
 """Train the slim U-Net on composites of people in rooms; `python -m seg_stream.training.train -h`.
 
 Writes to the run folder: `log.csv` (one line an epoch), `sheet.png` (what the network sees),
-`last.keras` (with the optimiser's state: the same command resumes from it), `best.keras`
-and, at the end, `final.keras` with the averaged weights, ready for `seg-export`.
+`settings.json`, `last.keras` (with the optimiser's state: the same command resumes from it) and, at
+the end, `final.keras` with the averaged weights, ready for `seg-export`.
 """
 
 from __future__ import annotations
@@ -11,22 +11,26 @@ import argparse
 import csv
 import json
 import math
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import keras
 import numpy as np
 
 from seg_stream.pipeline.errors import UserError
 from seg_stream.training.composites import Cast, compose
-from seg_stream.training.dataset import Composites
+from seg_stream.training.dataset import batches, sample_batch
 from seg_stream.training.losses import iou, matte_loss
 from seg_stream.training.networks.unet_lite import unet_lite
 from seg_stream.training.pairs import load_backgrounds, load_ccp, load_headshots
 
+if TYPE_CHECKING:
+    import keras
+
 WARM_UP_EPOCHS = 1
+RECALIBRATION_BATCHES = 60
 
 
 def main() -> int:
@@ -35,7 +39,7 @@ def main() -> int:
     try:
         train(options)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"Error: {error}", file=sys.stderr)
         return 2
     return 0
 
@@ -46,6 +50,8 @@ def train(options: argparse.Namespace) -> None:
     Raises:
         UserError: data are missing or unreadable.
     """
+    import keras
+
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(options.seed)
@@ -55,12 +61,9 @@ def train(options: argparse.Namespace) -> None:
     (out / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
 
     print("reading the data", flush=True)
-    training, validation = (_cast(options.data, split) for split in ("train", "val"))
-    _contact_sheet(training, options.size, options.seed, out / "sheet.png")
-
+    people, held_out = (_cast(options.data, split) for split in ("train", "val"))
+    _contact_sheet(people, options.size, options.seed, out / "sheet.png")
     common = {"size": options.size, "batch": options.batch, "workers": options.workers}
-    batches = Composites(training, samples=options.samples, seed=options.seed, epoch=done, **common)
-    held_out = Composites(validation, samples=256, seed=options.seed + 1, vary=False, **common)
 
     if done:
         model = keras.models.load_model(
@@ -74,45 +77,56 @@ def train(options: argparse.Namespace) -> None:
         )
         model.compile(optimizer, loss=matte_loss, metrics=[iou])
 
+    if done < options.epochs:
+        model.fit(
+            batches(people, samples=options.samples, seed=options.seed, epoch=done, **common),
+            validation_data=batches(
+                held_out, samples=256, seed=options.seed + 1, vary=False, **common
+            ),
+            epochs=options.epochs,
+            initial_epoch=done,
+            shuffle=False,
+            verbose=2,
+            callbacks=[
+                keras.callbacks.LearningRateScheduler(_cosine(options.rate, options.epochs)),
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _save(model, last)),
+                keras.callbacks.CSVLogger(str(log), append=bool(done)),
+            ],
+        )
+    model.optimizer.finalize_variable_values(model.trainable_variables)  # the averaged weights
+    _recalibrate(model, people, options)
+    _save(model, out / "final.keras", include_optimizer=False)
+
+
+def _cosine(peak: float, epochs: int) -> Any:
     def rate(epoch: int) -> float:
         if epoch < WARM_UP_EPOCHS:
-            return float(options.rate) * 0.2
-        progress = (epoch - WARM_UP_EPOCHS) / max(options.epochs - WARM_UP_EPOCHS, 1)
-        return float(options.rate) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+            return 0.2 * peak
+        progress = (epoch - WARM_UP_EPOCHS) / max(epochs - WARM_UP_EPOCHS, 1)
+        return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
-    model.fit(
-        batches,
-        validation_data=held_out,
-        epochs=options.epochs,
-        initial_epoch=done,
-        shuffle=False,
-        verbose=2,
-        callbacks=[
-            keras.callbacks.LearningRateScheduler(rate),
-            SaveLast(last),
-            # From here to the end of the epoch's callbacks the averaged weights are in place.
-            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-            keras.callbacks.ModelCheckpoint(
-                str(out / "best.keras"), monitor="val_iou", mode="max", save_best_only=True
-            ),
-            keras.callbacks.CSVLogger(str(log), append=bool(done)),
-        ],
-    )
-    model.save(out / "final.keras", include_optimizer=False)
+    return rate
 
 
-class SaveLast(keras.callbacks.Callback):  # type: ignore[misc]  # keras is untyped
-    """Save everything needed to resume, beside the old file and then over it."""
+def _recalibrate(model: keras.Model, people: Cast, options: argparse.Namespace) -> None:
+    """Measure the batch norms' means and variances again: the averaged weights have their own."""
+    import keras
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for i in range(RECALIBRATION_BATCHES):
+        for norm in norms:
+            norm.momentum = i / (i + 1)  # a plain mean over all batches
+        pixels, _ = sample_batch(
+            people, options.size, options.seed + 2, 0, i * options.batch, options.batch
+        )
+        model(pixels, training=True)
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Called by Keras before the averaged weights are swapped in."""
-        beside = self._path.with_name("last.part.keras")
-        self.model.save(beside)
-        beside.replace(self._path)
+
+def _save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None:
+    """Save beside, then rename."""
+    beside = path.with_name(f"{path.stem}.part.keras")
+    model.save(beside, include_optimizer=include_optimizer)
+    beside.replace(path)
 
 
 def _cast(data: Path, split: str) -> Cast:
@@ -145,8 +159,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="run folder; resumed if it exists")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=50)
-    parser.add_argument("--samples", type=int, default=2560, help="samples an epoch")
+    parser.add_argument("--epochs", type=int, default=44)
+    parser.add_argument("--samples", type=int, default=3200, help="samples an epoch")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--seed", type=int, default=7)
@@ -155,4 +169,5 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.exit(main())

@@ -1,0 +1,64 @@
+"""Step 3: make every nearest upsampling one ONNX `Resize`.
+
+Keras runs `UpSampling2D` as two repetitions, which become Unsqueeze, Tile and Reshape between
+Transposes. TensorFlow's `ResizeNearestNeighbor` with neither aligned corners nor half-pixel
+centres copies the same pixels for whole factors, and tf2onnx turns it into one `Resize` of mode
+nearest, asymmetric, floor: the form that is exact and that TensorRT reads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seg_stream.pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import keras
+    import onnx
+    import tensorflow as tf
+
+
+def with_resize(model: keras.Model) -> keras.Model:
+    """Return the model with its nearest upsamplings replaced; all other layers are shared.
+
+    `UpSampling2D` of another interpolation already is one `Resize` and stays.
+    """
+    import keras
+
+    return keras.models.clone_model(model, clone_function=_resizing_layer, recursive=True)
+
+
+def finish_resizes(model: onnx.ModelProto) -> None:
+    """Make each `Resize` one that TensorRT reads without a word, in place.
+
+    tf2onnx gives each an empty region of interest, which none of these modes uses: it goes.
+
+    Raises:
+        UserError: a nearest `Resize` is of TensorFlow's half-pixel kind, which TensorRT refuses.
+    """
+    for node in [node for node in model.graph.node if node.op_type == "Resize"]:
+        node.input[1] = ""
+        if any(attribute.s == b"tf_half_pixel_for_nn" for attribute in node.attribute):
+            raise UserError(
+                "The model resizes with nearest half-pixel interpolation, which TensorRT cannot "
+                "read; use UpSampling2D in place of that layer."
+            )
+
+
+def _resizing_layer(layer: keras.Layer) -> keras.Layer:
+    import keras
+    import tensorflow as tf
+
+    if not isinstance(layer, keras.layers.UpSampling2D) or layer.interpolation != "nearest":
+        return layer
+
+    def resize(images: tf.Tensor) -> tf.Tensor:
+        _, height, width, _ = images.shape
+        return tf.raw_ops.ResizeNearestNeighbor(
+            images=images,
+            size=(height * layer.size[0], width * layer.size[1]),
+            align_corners=False,
+            half_pixel_centers=False,
+        )
+
+    return keras.layers.Lambda(resize, output_shape=layer.compute_output_shape, name=layer.name)
