@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import onnxruntime as ort
@@ -55,8 +54,11 @@ class OnnxRuntimeEngine(Engine):
         except Exception as error:  # ONNX Runtime's errors have no common base class
             raise SegStreamError(f"{self.name} failed on a frame: {error}.") from error
         channel = self.info.output_channel
-        first = cast(FloatImage, result)[0]
-        return first[channel] if self.output.layout == "NCHW" else first[:, :, channel]
+        first: FloatImage = np.asarray(result, np.float32)[0]
+        mask_hw: FloatImage = (
+            first[channel] if self.output.layout == "NCHW" else first[..., channel]
+        )
+        return mask_hw
 
     def close(self) -> None:
         """See `Engine.close`."""

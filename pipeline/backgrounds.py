@@ -151,11 +151,11 @@ def _blur(plane: Image, room: FloatImage, size: tuple[int, int]) -> Image:
         weight = room if small.ndim == 2 else room[..., None]
         known = cv2.blur(room, (2 * radius + 1, 2 * radius + 1))
         mean = weighted_mean(small, room, radius)
-        small = small * weight + mean * (1 - weight)
+        small = np.asarray(small * weight + mean * (1 - weight), np.float32)
         room = np.maximum(room, np.minimum(known * 50, 1))
     side = (2 * BLUR_RADIUS + 1, 2 * BLUR_RADIUS + 1)
     for _ in range(3):  # three boxes are nearly a Gaussian
-        small = cv2.blur(small, side)
+        small = np.asarray(cv2.blur(small, side), np.float32)
     full = cv2.resize(small, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.rint(full), np.uint8)
 

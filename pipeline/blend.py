@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,9 +43,10 @@ def blend(
 
 
 def _blend_plane(plane: Image, alpha_hw: FloatImage, room: Image) -> Image:
+    # Only the narrow edge mixes; everywhere else a pixel is the one or the other.
     person = np.asarray(cv2.inRange(alpha_hw, 0.5, 2.0), np.uint8)
     out = np.asarray(cv2.copyTo(plane, person, room.copy()), np.uint8)
-    mixed = cv2.findNonZero(cv2.inRange(alpha_hw, SURE, 1 - SURE))
+    mixed: Any = cv2.findNonZero(cv2.inRange(alpha_hw, SURE, 1 - SURE))
     if mixed is None:
         return out
     xs, ys = mixed.reshape(-1, 2).T

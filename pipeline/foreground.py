@@ -6,6 +6,8 @@ colours of person and room around a pixel, corrected so that they explain the pi
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +29,12 @@ class EdgeColour:
         self._shrink = max(1, round(height / EDGE_ROWS))
         size = (-(-width // self._shrink), -(-height // self._shrink))
         small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        alpha = cv2.resize(alpha_hw, size, interpolation=cv2.INTER_AREA)
+        alpha = cv2.resize(alpha_hw, size, interpolation=cv2.INTER_AREA).astype(np.float32)
         self._person = weighted_mean(small, alpha, RADIUS)
         self._room = weighted_mean(small, 1 - alpha, RADIUS)
         self._plane = plane
 
-    def at(
-        self, xs: npt.NDArray[np.int32], ys: npt.NDArray[np.int32], alpha: FloatImage
-    ) -> FloatImage:
+    def at(self, xs: npt.NDArray[Any], ys: npt.NDArray[Any], alpha: FloatImage) -> FloatImage:
         """The person's colour at N pixels of known alpha, float32 (N,) or (N, 3), 0..255."""
         small_xs, small_ys = xs // self._shrink, ys // self._shrink
         person, room = self._person[small_ys, small_xs], self._room[small_ys, small_xs]

@@ -87,10 +87,10 @@ def guided_upsample(mask_hw: FloatImage, luma_hw: Image, radius: int, epsilon: f
     slope = covariance / (variance + np.float32(epsilon))
     offset = mean_mask - slope * mean_guide
     size = (luma_hw.shape[1], luma_hw.shape[0])
-    slope = cv2.resize(cv2.blur(slope, side), size, interpolation=cv2.INTER_LINEAR)
-    offset = cv2.resize(cv2.blur(offset, side), size, interpolation=cv2.INTER_LINEAR)
-    scaled = cv2.multiply(slope, luma_hw, scale=1 / 255, dtype=cv2.CV_32F)
-    return np.asarray(cv2.add(scaled, offset), np.float32)
+    slope_up = cv2.resize(cv2.blur(slope, side), size, interpolation=cv2.INTER_LINEAR)
+    offset_up = cv2.resize(cv2.blur(offset, side), size, interpolation=cv2.INTER_LINEAR)
+    scaled = cv2.multiply(slope_up, luma_hw, scale=1 / 255, dtype=cv2.CV_32F)
+    return np.asarray(cv2.add(scaled, offset_up), np.float32)
 
 
 def stretch(alpha_hw: FloatImage, low: float, high: float) -> FloatImage:

@@ -53,7 +53,7 @@ def planes_of(picture: av.VideoFrame) -> tuple[Image, ...]:
     """The planes as arrays over PyAV's own memory, rows padded as they are."""
     planes = []
     for plane in picture.planes:
-        rows = np.frombuffer(plane, np.uint8)[: plane.line_size * plane.height]
+        rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height]
         planes.append(rows.reshape(plane.height, plane.line_size)[:, : plane.width])
     return tuple(planes)
 

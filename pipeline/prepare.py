@@ -27,7 +27,8 @@ def prepare(frame: Frame, spec: TensorSpec, info: ModelInfo) -> FloatImage:
         pixels = np.clip(rgb, 0, 255)
     if info.input_colour == "BGR":
         pixels = pixels[:, :, ::-1]
-    pixels = (pixels - np.float32(info.input_mean)) / np.float32(info.input_std)
+    mean, std = np.array([info.input_mean, info.input_std], np.float32)
+    pixels = (pixels - mean) / std
     if spec.layout == "NCHW":
         pixels = pixels.transpose(2, 0, 1)
     return np.ascontiguousarray(pixels[None], np.float32)

@@ -36,7 +36,7 @@ def light(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
         down = np.linspace(-slope[1], slope[1], height, dtype=np.float32)[:, None, None]
         lit = lit * np.exp(across + down)
     if rng.random() < 0.1:
-        lit = np.repeat(lit @ np.float32([[0.114], [0.587], [0.299]]), 3, axis=2)
+        lit = np.repeat(lit @ np.array([[0.114], [0.587], [0.299]], np.float32), 3, axis=2)
     contrast = rng.uniform(0.7, 1.15)
     return np.asarray((lit - 110) * contrast + 110, np.float32)
 
@@ -70,11 +70,11 @@ def sensor(picture: FloatImage, rng: np.random.Generator) -> Image:
     """Sensor noise and JPEG compression; returns uint8."""
     noisy = picture
     if rng.random() < 0.6:
-        noise = np.empty(picture.shape, np.float32)
+        noise: FloatImage = np.empty(picture.shape, np.float32)
         cv2.setRNGSeed(int(rng.integers(1, 2**31 - 1)))
-        cv2.randn(noise, (0, 0, 0), (1, 1, 1))
+        cv2.randn(noise, np.zeros(3), np.ones(3))
         if rng.random() < 0.5:  # denoisers leave coarse grain
-            noise = cv2.GaussianBlur(noise, (0, 0), 0.8) * 2
+            noise = np.asarray(2 * cv2.GaussianBlur(noise, (0, 0), 0.8), np.float32)
         noisy = picture + noise * np.float32(rng.uniform(1, 12))
     image = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
     if rng.random() < 0.6:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.framing import draw_varied, place
 from seg_stream.training.pairs import Portrait
@@ -45,11 +45,11 @@ def compose(cast: Cast, size: int, rng: np.random.Generator) -> tuple[Image, Ima
         if kind < 0.12 and not original:  # two people
             frame, second = _put(_pick(cast, rng), frame, size, rng)
             alpha = np.maximum(alpha, second)
-    frame = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
+    seen = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
     if rng.random() < 0.06:  # pillarbox or letterbox
-        frame, alpha = _bars(frame, alpha, rng)
+        seen, alpha = _bars(seen, alpha, rng)
     matte = np.clip(np.rint(alpha * 255), 0, 255).astype(np.uint8)
-    return np.ascontiguousarray(frame[:, :, ::-1]), matte
+    return np.ascontiguousarray(seen[:, :, ::-1]), matte
 
 
 def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> FloatImage:
@@ -70,7 +70,7 @@ def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> 
         result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(0.8, 6.0)), np.float32)
     if rng.random() < 0.35:
         result = _furniture(result, pictures, rng)
-    return np.clip(result, 0, 255)
+    return np.asarray(np.clip(result, 0, 255), np.float32)
 
 
 def _furniture(view: FloatImage, pictures: list[Image], rng: np.random.Generator) -> FloatImage:
@@ -108,11 +108,12 @@ def _put(
     """Composite a person over `background`, or over the portrait's own surroundings."""
     framing = draw_varied(person, rng)
     colour, matte = place(person, framing, (size, size), original=background is None)
-    alpha = matte.astype(np.float32) / 255
+    alpha = unit(matte)
     if background is None:
         return colour.astype(np.float32), alpha
     foreground = camera.match_light(colour.astype(np.float32), background, rng)
-    return foreground * alpha[..., None] + background * (1 - alpha[..., None]), alpha
+    frame = foreground * alpha[..., None] + background * (1 - alpha[..., None])
+    return np.asarray(frame, np.float32), alpha
 
 
 def _bars(frame: Image, alpha: FloatImage, rng: np.random.Generator) -> tuple[Image, FloatImage]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seg_stream.pipeline.types import FloatImage
+from seg_stream.pipeline.types import FloatImage, unit
 from seg_stream.training.composites import Cast, compose
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def sample_batch(
         for i in range(first, first + count)
     ]
     pixels, alpha = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-    return pixels.astype(np.float32), alpha[..., None].astype(np.float32) / 255
+    return pixels.astype(np.float32), unit(alpha[..., None])
 
 
 def batches(

@@ -21,7 +21,7 @@ from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.prepare import prepare
-from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.framing import draw_webcam, place
 from seg_stream.training.pairs import Portrait, load_backgrounds, load_ccp, load_headshots
@@ -66,9 +66,9 @@ def _cases(people: list[Portrait], rooms: dict[str, list[Image]]) -> list[Case]:
                 cv2.resize(room, size, interpolation=cv2.INTER_AREA), np.float32
             )
             foreground = camera.match_light(colour.astype(np.float32), background, rng)
-            alpha = (matte.astype(np.float32) / 255)[..., None]
+            alpha = unit(matte)[..., None]
             frame = foreground * alpha + background * (1 - alpha)
-            cases.append(Case(camera.sensor(frame, rng), matte))
+            cases.append(Case(camera.sensor(np.asarray(frame, np.float32), rng), matte))
     return cases
 
 

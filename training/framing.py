@@ -96,7 +96,8 @@ def _affine(person: Portrait, framing: Framing, size: tuple[int, int]) -> npt.ND
     # Row `bottom` of the head's column lands on the frame's lower edge, `centre` of the way across.
     x_row = [flip * cos, -sin, framing.centre * framing.aspect - flip * cos * middle + sin * bottom]
     y_row = [flip * sin, cos, 1.0 - flip * sin * middle - cos * bottom]
-    return np.array([x_row, y_row]) * np.array([[size[0] / framing.aspect], [size[1]]])
+    scales = np.array([[size[0] / framing.aspect], [size[1]]])
+    return np.asarray(np.array([x_row, y_row]) * scales, np.float64)
 
 
 def _first_uncut(

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.foreground import blur_fusion
-from seg_stream.pipeline.types import Image
+from seg_stream.pipeline.types import Image, unit
 
 TEST_BACKGROUNDS = (
     "interior_4",
@@ -62,8 +62,8 @@ def load_ccp(folder: Path, split: str, suspects: bool = False) -> list[Portrait]
     for row in _index(folder, split, suspects):
         image = _read(folder / "images" / f"{row['id']}.jpg", cv2.IMREAD_COLOR)
         mask = _read(folder / "masks" / f"{row['id']}.png", cv2.IMREAD_GRAYSCALE)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        alpha = np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.0), np.uint8)
+        closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        alpha = np.asarray(cv2.GaussianBlur(closed, (0, 0), 1.0), np.uint8)
         top, bottom = _extent(alpha)
         people.append(_portrait(row["id"], image, alpha, head=(bottom - top) / 7.5))
     return people
@@ -101,15 +101,16 @@ def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]
         image = _read(path, cv2.IMREAD_COLOR)
         scale = 480 / image.shape[0]
         if scale < 1:
-            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        rooms.setdefault(path.name.split("_")[0], []).append(np.asarray(image, np.uint8))
+            smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            image = np.asarray(smaller, np.uint8)
+        rooms.setdefault(path.name.split("_")[0], []).append(image)
     if not rooms:
         raise UserError(f"{folder} has no .jpg background; give the folder with the rooms' photos.")
     return rooms
 
 
 def _portrait(name: str, image: Image, alpha: Image, head: float) -> Portrait:
-    colour = blur_fusion(image.astype(np.float32), alpha.astype(np.float32) / 255, (20, 4))
+    colour = blur_fusion(image.astype(np.float32), unit(alpha), (20, 4))
     foreground = np.rint(colour).astype(np.uint8)
     top, bottom = _extent(alpha)
     ys, xs = np.nonzero(alpha > CUT)

@@ -45,7 +45,7 @@ class Passthrough:
         """Write the packets up to a time of the source, or all that are left."""
         while self._next is not None:
             packet = self._next
-            if end_s is not None and float(packet.dts * packet.time_base) > end_s:
+            if end_s is not None and float((packet.dts or 0) * packet.time_base) > end_s:
                 return
             packet.stream = self._targets[packet.stream_index]
             self._output.mux(packet)

@@ -109,7 +109,7 @@ class VideoSink(Sink):
         self._stream = stream
         return stream
 
-    def _mux(self, packets: list[av.Packet]) -> None:
+    def _mux(self, packets: list[av.Packet[av.VideoStream]]) -> None:
         for packet in packets:
             if self._passthrough and packet.pts is not None:
                 self._passthrough.copy_until(float(packet.pts * packet.time_base))

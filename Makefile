@@ -1,0 +1,61 @@
+# Everything runs in .venv, made here; a second call of any target is quick.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := pipeline engines export training benchmarks
+SOURCES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' -not -path 'benchmarks/reports/*')
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test check format soak speed clean
+
+# Convert a short sample clip and say where the result is.
+demo: $(VENV)/demo.done $(VENV)/package.done
+	@mkdir -p demo
+	@$(BIN)/python -m seg_stream.pipeline.sample demo/sample.mp4
+	@$(BIN)/seg-stream --input demo/sample.mp4 --bg blur --output demo/blurred.mp4 --overwrite
+	@$(BIN)/seg-stream --input demo/sample.mp4 --bg '#00b140' --output demo/green.mp4 --overwrite
+	@echo "The clip is demo/sample.mp4; the results are demo/blurred.mp4 and demo/green.mp4."
+
+# Style, types and tests, against the installed package.
+test: check
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/test.done $(VENV)/package.done
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy $(addprefix -p seg_stream.,$(PACKAGES))
+
+format: $(VENV)/test.done
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+# Memory over 5,000 frames, and the threads against one loop; both take minutes.
+soak: $(VENV)/test.done $(VENV)/package.done
+	@$(BIN)/python -m seg_stream.benchmarks.soak
+
+speed: $(VENV)/test.done $(VENV)/package.done
+	@$(BIN)/python -m seg_stream.benchmarks.threads
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; set PYTHON=python3.12, say."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing seg-stream into $(VENV) ..."
+	@$(INSTALL) ".[demo]"
+	@touch $@
+
+$(VENV)/test.done: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing what the tests need into $(VENV) ..."
+	@$(INSTALL) ".[demo,export,train,dev]"
+	@touch $@
+
+$(VENV)/package.done: $(SOURCES) pyproject.toml | $(BIN)/python
+	@rm -rf build
+	@$(INSTALL) --no-deps --force-reinstall .
+	@rm -rf build
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
