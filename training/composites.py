@@ -12,7 +12,7 @@ from seg_stream.training import camera
 from seg_stream.training.framing import draw_varied, place
 from seg_stream.training.pairs import Portrait
 
-ROOM_WEIGHTS = {"interior": 0.15, "room": 0.3, "hdri": 0.35, "shop": 0.2}
+ROOM_WEIGHTS = {"interior": 0.2, "room": 0.4, "hdri": 0.25, "shop": 0.15}
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
 
 
@@ -53,48 +53,69 @@ def compose(cast: Cast, size: int, rng: np.random.Generator) -> tuple[Image, Ima
 
 
 def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> FloatImage:
-    """Draw a crop of a room, sometimes out of focus, sometimes with dark or light shapes in it."""
+    """Draw a room, often put together of two, out of focus, or with furniture-like shapes in it."""
+    view = _crop(rooms, size, rng)
+    if rng.random() < 0.35:  # part of another room: there are far more rooms than photos of them
+        mask = _shape(size, rng, largest=0.6)
+        view = _lay_over(view, _crop(rooms, size, rng), mask, rng)
+    if rng.random() < 0.3:
+        view = np.asarray(cv2.GaussianBlur(view, (0, 0), rng.uniform(0.8, 6.0)), np.float32)
+    if rng.random() < 0.4:
+        view = _furniture(view, rooms, rng)
+    return np.asarray(np.clip(view, 0, 255), np.float32)
+
+
+def _crop(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> FloatImage:
+    """A part of a photograph, mirrored half of the time, in another light and tint."""
     kinds = sorted(rooms)
     weights = np.array([ROOM_WEIGHTS.get(kind, 0.2) for kind in kinds])
     pictures = rooms[str(rng.choice(kinds, p=weights / weights.sum()))]
     picture = pictures[int(rng.integers(len(pictures)))]
     height, width = picture.shape[:2]
-    crop = rng.uniform(0.45, 1.0)
+    crop = rng.uniform(0.25, 1.0)
     h, w = int(height * crop), int(width * crop * rng.uniform(0.6, 1.0))
     y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
     view = cv2.resize(picture[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         view = cv2.flip(view, 1)
-    result = np.asarray(view, np.float32) * float(np.exp(rng.normal(0, 0.2)))
-    if rng.random() < 0.3:
-        result = np.asarray(cv2.GaussianBlur(result, (0, 0), rng.uniform(0.8, 6.0)), np.float32)
-    if rng.random() < 0.35:
-        result = _furniture(result, pictures, rng)
-    return np.asarray(np.clip(result, 0, 255), np.float32)
+    tint = np.exp(rng.normal(0, 0.1, 3) + rng.normal(0, 0.25))
+    return np.asarray(view * tint.astype(np.float32), np.float32)
 
 
-def _furniture(view: FloatImage, pictures: list[Image], rng: np.random.Generator) -> FloatImage:
+def _furniture(
+    view: FloatImage, rooms: dict[str, list[Image]], rng: np.random.Generator
+) -> FloatImage:
     """Put chair-, screen- and lamp-like shapes behind the person, textured or plain, often dark."""
     size = view.shape[0]
     for _ in range(int(rng.integers(1, 4))):
-        mask = np.zeros((size, size), np.uint8)
-        centre = (int(rng.integers(size)), int(rng.integers(size // 3, size)))
-        axes = (int(rng.uniform(0.04, 0.25) * size), int(rng.uniform(0.05, 0.35) * size))
         if rng.random() < 0.5:
-            cv2.ellipse(mask, centre, axes, float(rng.uniform(-30, 30)), 0, 360, 255, -1)
+            texture = _crop(rooms, size, rng) * np.float32(rng.uniform(0.2, 1.2))
         else:
-            box = cv2.boxPoints((centre, (2 * axes[0], 2 * axes[1]), float(rng.normal(0, 10))))
-            cv2.fillConvexPoly(mask, np.rint(box).astype(np.int32), 255)
-        if rng.random() < 0.5:
-            source = pictures[int(rng.integers(len(pictures)))]
-            texture = cv2.resize(source, (size, size)).astype(np.float32) * rng.uniform(0.2, 1.2)
-        else:
-            texture = np.full(view.shape, rng.uniform(5, 255, 3) * rng.uniform(0.1, 1.0))
-        weight = (cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.0)) / np.float32(255))[
-            ..., None
-        ]
-        view = np.asarray(view * (1 - weight) + texture * weight, np.float32)
+            colour = rng.uniform(5, 255, 3) * rng.uniform(0.1, 1.0)
+            texture = np.full(view.shape, colour, np.float32)
+        view = _lay_over(view, texture, _shape(size, rng, largest=0.35), rng)
     return view
+
+
+def _shape(size: int, rng: np.random.Generator, largest: float) -> Image:
+    """A filled ellipse or box in the lower two thirds; half its sides up to `largest` of `size`."""
+    mask = np.zeros((size, size), np.uint8)
+    centre = (int(rng.integers(size)), int(rng.integers(size // 3, size)))
+    axes = tuple(int(rng.uniform(0.05, largest) * size) for _ in range(2))
+    if rng.random() < 0.5:
+        cv2.ellipse(mask, centre, axes, float(rng.uniform(-30, 30)), 0, 360, 255, -1)
+    else:
+        box = cv2.boxPoints((centre, (2 * axes[0], 2 * axes[1]), float(rng.normal(0, 10))))
+        cv2.fillConvexPoly(mask, np.rint(box).astype(np.int32), 255)
+    return mask
+
+
+def _lay_over(
+    view: FloatImage, texture: FloatImage, mask: Image, rng: np.random.Generator
+) -> FloatImage:
+    soft = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.5, 2.0))
+    weight = unit(np.asarray(soft, np.uint8))[..., None]
+    return np.asarray(view * (1 - weight) + texture * weight, np.float32)
 
 
 def _pick(cast: Cast, rng: np.random.Generator) -> Portrait:
