@@ -12,12 +12,19 @@ from seg_stream.pipeline.types import FloatImage, Image
 
 
 def match_light(
-    foreground: FloatImage, background: FloatImage, rng: np.random.Generator
+    foreground: FloatImage,
+    alpha_hw: FloatImage,
+    background: FloatImage,
+    rng: np.random.Generator,
 ) -> FloatImage:
-    """Move the person's colour part of the way to the room's mean, as shared light would."""
+    """Move the person's colour part of the way to the room's mean, as shared light would.
+
+    `alpha_hw`, (H, W) 0..1, says where in `foreground` the person is.
+    """
     strength = rng.uniform(0.0, 0.5)
     room = background.mean(axis=(0, 1)) + 20
-    person = foreground.mean(axis=(0, 1)) + 20
+    weight = alpha_hw[..., None]
+    person = (foreground * weight).sum(axis=(0, 1)) / max(float(weight.sum()), 1.0) + 20
     gain = np.clip((room / person) ** strength, 0.5, 1.6) * rng.uniform(0.75, 1.25)
     return np.asarray(foreground * gain.astype(np.float32), np.float32)
 

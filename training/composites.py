@@ -132,7 +132,7 @@ def _put(
     alpha = unit(matte)
     if background is None:
         return colour.astype(np.float32), alpha
-    foreground = camera.match_light(colour.astype(np.float32), background, rng)
+    foreground = camera.match_light(colour.astype(np.float32), alpha, background, rng)
     frame = foreground * alpha[..., None] + background * (1 - alpha[..., None])
     return np.asarray(frame, np.float32), alpha
 

@@ -65,8 +65,9 @@ def _cases(people: list[Portrait], rooms: dict[str, list[Image]]) -> list[Case]:
             background = np.asarray(
                 cv2.resize(room, size, interpolation=cv2.INTER_AREA), np.float32
             )
-            foreground = camera.match_light(colour.astype(np.float32), background, rng)
-            alpha = unit(matte)[..., None]
+            alpha_hw = unit(matte)
+            foreground = camera.match_light(colour.astype(np.float32), alpha_hw, background, rng)
+            alpha = alpha_hw[..., None]
             frame = foreground * alpha + background * (1 - alpha)
             cases.append(Case(camera.sensor(np.asarray(frame, np.float32), rng), matte))
     return cases
