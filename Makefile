@@ -6,6 +6,7 @@ PACKAGES := pipeline engines export training benchmarks
 SOURCES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' -not -path 'benchmarks/reports/*')
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+.NOTPARALLEL:
 .PHONY: demo test check format soak speed clean
 
 # Convert a short sample clip and say where the result is.
@@ -39,7 +40,8 @@ speed: $(VENV)/test.done $(VENV)/package.done
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; set PYTHON=python3.12, say."; exit 1; }
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Python's venv module is missing; on Debian: apt install python3-venv."; exit 1; }
 
 $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing seg-stream into $(VENV) ..."

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
 from seg_stream.engines.model_info import ModelInfo
+from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage
 
 Layout = Literal["NCHW", "NHWC"]
@@ -34,6 +36,28 @@ class TensorSpec:
     @property
     def channels(self) -> int:
         return self.shape[1] if self.layout == "NCHW" else self.shape[3]
+
+
+TOLERANCE = 0.01
+"""How far a probability may stray from 0..1 by rounding."""
+
+
+def check_mask(mask_hw: FloatImage) -> FloatImage:
+    """Return the mask of an engine if it is one.
+
+    Raises:
+        SegStreamError: it is not a number somewhere, as half precision can overflow to.
+        UserError: its values are no probabilities.
+    """
+    low, high = float(mask_hw.min()), float(mask_hw.max())
+    if not math.isfinite(low + high):
+        raise SegStreamError("The network's output is not a number; the engine is at fault.")
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise UserError(
+            f"The model's output ranges from {low:.3g} to {high:.3g}, expected a probability 0..1; "
+            "end the model with a sigmoid or softmax."
+        )
+    return mask_hw
 
 
 class Engine(ABC):

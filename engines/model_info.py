@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from seg_stream.pipeline.errors import UserError
 
@@ -32,7 +32,7 @@ class ModelInfo(BaseModel):
     input_layout: Literal["NCHW", "NHWC"] = "NCHW"
     input_colour: Literal["RGB", "BGR"] = "RGB"
     input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    input_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    input_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
     output_layout: Literal["NCHW", "NHWC"] = "NCHW"
     output_channel: int = Field(default=0, ge=0)
     """Channel of the output that is the probability of the person, 0..1."""
@@ -50,8 +50,11 @@ def read_info(model: Path, metadata: Mapping[str, str]) -> ModelInfo:
             return ModelInfo.model_validate(tomllib.loads(beside.read_text("utf-8")))
         if METADATA_KEY in metadata:
             return ModelInfo.model_validate_json(metadata[METADATA_KEY])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:300]
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, e['loc'])) or 'text'}: {e['msg']}" for e in error.errors())
+        raise UserError(f"The description of {model} is malformed: {'; '.join(faults)}.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = " ".join(str(error).split())
         raise UserError(f"The description of {model} is malformed: {reason}.") from None
     raise UserError(
         f"{model} does not say how it wants its input; export it with seg-export, "

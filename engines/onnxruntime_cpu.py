@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from seg_stream.engines.contract import Engine, Layout, TensorSpec
+from seg_stream.engines.contract import Engine, Layout, TensorSpec, check_mask
 from seg_stream.engines.model_info import read_info
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage
@@ -55,20 +55,25 @@ class OnnxRuntimeEngine(Engine):
             raise SegStreamError(f"{self.name} failed on a frame: {error}.") from error
         channel = self.info.output_channel
         first: FloatImage = np.asarray(result, np.float32)[0]
-        mask_hw: FloatImage = (
-            first[channel] if self.output.layout == "NCHW" else first[..., channel]
-        )
-        return mask_hw
+        return check_mask(first[channel] if self.output.layout == "NCHW" else first[..., channel])
 
     def close(self) -> None:
         """See `Engine.close`."""
         self._session = None
 
 
+def available_cores() -> int:
+    """Cores this process may use, which can be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows
+        return os.cpu_count() or 1
+
+
 def _open(model: Path, threads: int | None) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or available_cores()
     options.inter_op_num_threads = 1
     # Spinning workers would take the cores from decoding, blending and encoding.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from seg_stream.engines.contract import Engine
-from seg_stream.engines.models import find_model
+from seg_stream.engines.models import DEFAULT, find_model
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 from seg_stream.pipeline.errors import UserError
 
@@ -13,7 +13,7 @@ ENGINES = {"onnxruntime": OnnxRuntimeEngine}
 """Engines by name, the best first."""
 
 
-def open_engine(name: str = "auto", model: str | Path = "portrait-lite") -> Engine:
+def open_engine(name: str = "auto", model: str | Path = DEFAULT) -> Engine:
     """Load a model into an engine; `auto` takes the best one that works here.
 
     Raises:

@@ -25,6 +25,14 @@ BLUR_RADIUS = 8
 """Radius of each of the blur's box passes there: 4.5% of the picture's height."""
 
 
+MIXED = 1 / 8
+"""From this alpha on a pixel tells nothing about the room."""
+
+
+LONGEST_STEP_S = Fraction(1)
+"""A background video moves on by at most this between two frames, and so never has to catch up."""
+
+
 class Background(ABC):
     """Gives the planes to put behind the person of one frame, in that frame's format and size."""
 
@@ -94,37 +102,41 @@ class VideoBackground(Background):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._still = StillBackground(np.zeros((1, 1, 3), np.uint8))
-        self._source = VideoSource(path)
-        self._frames = iter(self._source)
-        self._next: Frame | None = next(self._frames)
-        self._start_s = Fraction(0)  # when this round began, on the clock of the foreground
-        self._first_pts = self._next.pts if self._next else 0
-        self._origin: Fraction | None = None
+        self._begin()
+        self._start_s = Fraction(0)  # when this round began, on the background's own clock
+        self._clock_s = Fraction(0)
+        self._last_s: Fraction | None = None
 
     def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
         """See `Background.planes`."""
         now_s = frame.pts * frame.time_base
-        self._origin = now_s if self._origin is None else self._origin
+        if self._last_s is not None:  # after a pause it goes on where it was
+            self._clock_s += min(max(now_s - self._last_s, Fraction(0)), LONGEST_STEP_S)
+        self._last_s = now_s
         newest: Frame | None = None
-        while self._next and self._time_s(self._next) <= now_s - self._origin:
+        while self._next and self._time_s(self._next) <= self._clock_s:
             newest = self._next
             self._advance()
         if newest:
             self._still = StillBackground(to_bgr(newest))
         return self._still.planes(frame, alpha_hw)
 
+    def _begin(self) -> None:
+        self._source = VideoSource(self._path)
+        self._frames = iter(self._source)
+        self._next: Frame | None = next(self._frames)
+        self._first_pts = self._next.pts
+
     def _time_s(self, frame: Frame) -> Fraction:
         return self._start_s + (frame.pts - self._first_pts) * frame.time_base
 
     def _advance(self) -> None:
-        last = self._next
-        self._next = next(self._frames, None)
-        if self._next is None and last is not None:
-            self._start_s = self._time_s(last) + 1 / self._source.rate
-            self._source.close()
-            self._source = VideoSource(self._path)
-            self._frames = iter(self._source)
-            self._next = next(self._frames)
+        last, self._next = self._next, next(self._frames, None)
+        if self._next or last is None or last.index == 0:
+            return  # a video of one frame is a picture
+        self._start_s = self._time_s(last) + 1 / self._source.rate
+        self._source.close()
+        self._begin()
 
     def close(self) -> None:
         """See `Background.close`."""
@@ -140,12 +152,14 @@ class BlurBackground(Background):
         size = (-(-frame.width // shrink), -(-frame.height // shrink))
         alpha = cv2.resize(alpha_hw, size, interpolation=cv2.INTER_AREA)
         # Keep a distance to the person: mixed pixels still carry its colour.
-        room = 1 - np.asarray(cv2.dilate(alpha, np.ones((5, 5), np.uint8)), np.float32)
+        near = np.asarray(cv2.dilate(alpha, np.ones((5, 5), np.uint8)), np.float32)
+        room = np.clip(1 - near / np.float32(MIXED), 0, 1)
         return tuple(_blur(plane, room, size) for plane in frame.planes)
 
 
 def _blur(plane: Image, room: FloatImage, size: tuple[int, int]) -> Image:
     small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    whole = _mean(small, room)
     # Fill the person's place from ever farther away, then blur: no hole is left in the middle.
     for radius in (BLUR_RADIUS, 4 * BLUR_RADIUS, 16 * BLUR_RADIUS):
         weight = room if small.ndim == 2 else room[..., None]
@@ -153,11 +167,20 @@ def _blur(plane: Image, room: FloatImage, size: tuple[int, int]) -> Image:
         mean = weighted_mean(small, room, radius)
         small = np.asarray(small * weight + mean * (1 - weight), np.float32)
         room = np.maximum(room, np.minimum(known * 50, 1))
+    weight = room if small.ndim == 2 else room[..., None]
+    small = np.asarray(small * weight + whole * (1 - weight), np.float32)
     side = (2 * BLUR_RADIUS + 1, 2 * BLUR_RADIUS + 1)
     for _ in range(3):  # three boxes are nearly a Gaussian
         small = np.asarray(cv2.blur(small, side), np.float32)
     full = cv2.resize(small, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(np.rint(full), np.uint8)
+
+
+def _mean(picture: FloatImage, weight_hw: FloatImage) -> FloatImage:
+    """The room's mean colour; where there is no room at all, the picture's."""
+    weights = weight_hw + np.float32(1e-4)
+    weighted = picture * (weights if picture.ndim == 2 else weights[..., None])
+    return np.asarray(weighted.sum(axis=(0, 1)) / weights.sum(), np.float32)
 
 
 def crop_to_fill(image: Image, width: int, height: int) -> Image:

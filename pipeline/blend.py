@@ -14,6 +14,9 @@ from seg_stream.pipeline.types import FloatImage, Image
 SURE = 1 / 512
 """Alpha this close to 0 or 1 is taken as 0 or 1: it would change a pixel by half a step."""
 
+EDGE_SHARE = 0.15
+"""Where more of the pixels are mixed there is no edge to speak of: they are plainly blended."""
+
 
 def blend(
     planes: Sequence[Image], alpha_hw: FloatImage, background: Sequence[Image]
@@ -43,17 +46,18 @@ def blend(
 
 
 def _blend_plane(plane: Image, alpha_hw: FloatImage, room: Image) -> Image:
-    # Only the narrow edge mixes; everywhere else a pixel is the one or the other.
+    mixed = cv2.inRange(alpha_hw, SURE, 1 - SURE)
+    count = cv2.countNonZero(mixed)
+    if count > EDGE_SHARE * mixed.size:
+        blended = cv2.blendLinear(plane, room, alpha_hw, 1 - alpha_hw)
+        return np.asarray(blended, np.uint8)
     person = np.asarray(cv2.inRange(alpha_hw, 0.5, 2.0), np.uint8)
     out = np.asarray(cv2.copyTo(plane, person, room.copy()), np.uint8)
-    mixed: Any = cv2.findNonZero(cv2.inRange(alpha_hw, SURE, 1 - SURE))
-    if mixed is None:
-        return out
-    xs, ys = mixed.reshape(-1, 2).T
-    alpha = alpha_hw[ys, xs]
-    if plane.ndim == 3:
-        alpha = alpha[:, None]
-    person_colour = EdgeColour(plane, alpha_hw).at(xs, ys, alpha)
-    colour = person_colour * alpha + room[ys, xs] * (1 - alpha)
-    out[ys, xs] = np.rint(colour).astype(np.uint8)
+    if count:
+        points: Any = cv2.findNonZero(mixed)
+        xs, ys = points.reshape(-1, 2).T
+        alpha = alpha_hw[ys, xs] if plane.ndim == 2 else alpha_hw[ys, xs, None]
+        person_colour = EdgeColour(plane, alpha_hw).at(xs, ys, alpha)
+        colour = person_colour * alpha + room[ys, xs] * (1 - alpha)
+        out[ys, xs] = np.rint(colour).astype(np.uint8)
     return out

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -43,6 +44,8 @@ def main() -> None:
         _complain(str(error), 2)
     except SegStreamError as error:
         _complain(str(error), 1)
+    except OSError as error:  # a name that the system does not take
+        _complain(f"{error.filename or 'A file'} cannot be used ({error.strerror}).", 2)
 
 
 def _show_version(wanted: bool) -> None:
@@ -58,11 +61,17 @@ def seg_stream(
     ] = None,
     input: Annotated[
         Path | None,
-        typer.Option(help="Video, picture, or folder of pictures to convert.", show_default=False),
+        typer.Option(
+            help="Video, picture, or folder of pictures to convert.",
+            show_default=False,
+            readable=False,  # not its check: ours has more to say
+        ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="What to write: .mp4 .mkv .mov .webm, a picture, or a folder."),
+        typer.Option(
+            help="What to write: .mp4 .mkv .mov .webm, a picture, or a folder.", readable=False
+        ),
     ] = None,
     bg: Annotated[
         str, typer.Option(help="Background: blur, '#rrggbb', a picture, or a video (looped).")
@@ -89,8 +98,11 @@ def seg_stream(
                     overwrite=overwrite, stop=stop, progress=show,
                 )  # fmt: skip
     _report(summary, output)
-    if signals and camera is None:
-        console.print("Stopped early: the output holds what was done until then.")
+    if camera is not None and not summary.stopped:
+        raise typer.Exit(1)  # the camera went away; the note has said so
+    if signals and summary.stopped and camera is None:
+        done = summary.run.items
+        _say(f"Stopped early: the output holds {done} frames." if done else "Stopped early.")
         raise typer.Exit(128 + signals[0])
 
 
@@ -104,8 +116,8 @@ def _run_camera(
         if output:
             sinks.append(stack.enter_context(open_sink(source, output, overwrite)))
         for note in source.notes:
-            console.print(f"Note: {note}")
-        console.print(f"{source.name}: {source.width}x{source.height}, {effect.engine.name}")
+            _say(f"Note: {note}")
+        _say(f"{source.name}: {source.width}x{source.height}, {effect.engine.name}")
         return stream(source, effect, sinks, stop=stop)
 
 
@@ -156,20 +168,24 @@ def _progress() -> Iterator[_Bar]:
 
 def _report(summary: Summary, output: Path | None) -> None:
     for note in summary.notes:
-        console.print(f"Note: {note}")
+        _say(f"Note: {note}")
     run = summary.run
     stages = ", ".join(f"{name} {run.mean_ms(name):.1f}" for name in run.busy_s)
     dropped = f", {run.dropped} dropped" if run.dropped else ""
     where = f" -> {output}" if output else ""
-    console.print(
+    _say(
         f"{run.items} frames{dropped}, {run.fps:.1f} fps, ms a frame: {stages}; "
-        f"{summary.engine}{where}",
-        soft_wrap=True,
+        f"{summary.engine}{where}"
     )
 
 
+def _say(text: str) -> None:
+    """Print a line as it is: names of files may hold what looks like markup."""
+    console.print(text, soft_wrap=True, markup=False)
+
+
 def _complain(message: str, code: int) -> None:
-    console.print(f"[red]Error:[/red] {message}", soft_wrap=True, markup=True)
+    console.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
     sys.exit(code)
 
 

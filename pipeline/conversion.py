@@ -17,7 +17,7 @@ from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.runner import RunReport, Stage, run
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.images import ImageSink
-from seg_stream.pipeline.sinks.video import VideoSink
+from seg_stream.pipeline.sinks.video import ENCODERS, VideoSink
 from seg_stream.pipeline.sources import Source, open_file
 from seg_stream.pipeline.sources.images import SUFFIXES, ImageSource
 from seg_stream.pipeline.sources.video import VideoSource
@@ -102,7 +102,7 @@ def stream(
         stop=stop,
         progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
     )
-    return Summary(report, effect.engine.name, list(source.notes), stop.is_set())
+    return Summary(report, effect.engine.name, list(source.notes), report.stopped)
 
 
 def open_sink(source: Source, output: Path, overwrite: bool) -> Sink:
@@ -133,7 +133,7 @@ def _image_targets(source: ImageSource, output: Path) -> list[Path]:
                 f"{', '.join(sorted(SUFFIXES))}."
             )
         return [output]
-    if output.suffix:
+    if output.suffix.lower() in SUFFIXES | ENCODERS.keys():
         raise UserError(f"{output}: the input is a folder, expected a folder as output too.")
     try:
         output.mkdir(parents=True, exist_ok=True)

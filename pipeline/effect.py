@@ -75,8 +75,9 @@ class VirtualBackground:
         Raises:
             ValueError: it has another type or shape.
         """
-        if frame_bgr.dtype != np.uint8 or frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3:
-            raise ValueError(f"got {frame_bgr.dtype} {frame_bgr.shape}, expected uint8 (H, W, 3)")
+        shape = frame_bgr.shape
+        if frame_bgr.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+            raise ValueError(f"got {frame_bgr.dtype} {shape}, expected uint8 (H, W, 3)")
         now_s = perf_counter()
         pts = round(now_s * 1000)
         frame = Frame(self._count, (frame_bgr,), "bgr24", Colour(), pts, Fraction(1, 1000), now_s)

@@ -50,17 +50,21 @@ class Matte:
         else:
             steady_hw = steady(mask_hw, self._previous, options.steadiness)
         self._previous = steady_hw
-        alpha_hw = guided_upsample(
-            steady_hw, frame.luma(), options.edge_radius, options.edge_smoothness
+        # Sure probabilities go beyond 0 and 1 here, and are clipped once their edges are drawn.
+        stretched_hw = (steady_hw - np.float32(options.low)) * np.float32(
+            1 / (options.high - options.low)
         )
-        return stretch(alpha_hw, options.low, options.high)
+        alpha_hw = guided_upsample(
+            stretched_hw, frame.luma(), options.edge_radius, options.edge_smoothness
+        )
+        return np.clip(alpha_hw, 0.0, 1.0, out=alpha_hw)
 
 
 def steady(mask_hw: FloatImage, previous_hw: FloatImage, steadiness: float) -> FloatImage:
     """Blend with the last mask, the less the more the two disagree.
 
     A pixel that barely changed is noise and moves by `1 - steadiness` of the difference; one that
-    changed by half or more is motion and is taken at once, so that nothing lags.
+    changed by a quarter or more is motion and is taken at once, so that nothing lags.
     """
     # A small blur makes neighbours agree on whether they move.
     change = cv2.blur(cv2.absdiff(mask_hw, previous_hw), (5, 5))
@@ -91,9 +95,3 @@ def guided_upsample(mask_hw: FloatImage, luma_hw: Image, radius: int, epsilon: f
     offset_up = cv2.resize(cv2.blur(offset, side), size, interpolation=cv2.INTER_LINEAR)
     scaled = cv2.multiply(slope_up, luma_hw, scale=1 / 255, dtype=cv2.CV_32F)
     return np.asarray(cv2.add(scaled, offset_up), np.float32)
-
-
-def stretch(alpha_hw: FloatImage, low: float, high: float) -> FloatImage:
-    """Map `low`..`high` to 0..1 and clip, so that sure pixels are exactly 0 or 1."""
-    stretched = cv2.addWeighted(alpha_hw, 1 / (high - low), alpha_hw, 0, -low / (high - low))
-    return np.asarray(np.clip(stretched, 0.0, 1.0, out=np.asarray(stretched)), np.float32)

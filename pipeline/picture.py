@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from seg_stream.pipeline.colour import Colour, Matrix
-from seg_stream.pipeline.frame import Frame, PixelFormat, plane_sizes
+from seg_stream.pipeline.frame import Frame, PixelFormat
 from seg_stream.pipeline.types import Image
 
 _NATIVE: dict[str, PixelFormat] = {
@@ -30,10 +30,17 @@ _COLORSPACE = {
 def to_native(picture: av.VideoFrame) -> tuple[PixelFormat, av.VideoFrame]:
     """Return the picture as it is where its format is one of ours, else as 8-bit YUV.
 
-    Others (10 bit, NV12, RGB …) keep the stream's own matrix. Odd sizes become 4:4:4, since no
-    encoder takes them with halved chroma, and so does a 4:2:2 picture that has to be turned.
+    Others (10 bit, NV12 …) keep the stream's own matrix; RGB becomes BGR. Odd sizes become 4:4:4,
+    since no encoder takes them with halved chroma, and so does a 4:2:2 picture to be turned.
     """
     name = picture.format.name
+    if any(plane.line_size < 0 for plane in picture.planes):
+        # Stored bottom-up, as old Windows videos are; a conversion turns the rows around.
+        other = "yuv422p" if name == "yuv444p" else "yuv444p"
+        picture = picture.reformat(format="rgb24" if picture.format.is_rgb else other)
+        name = picture.format.name
+    if picture.format.is_rgb or picture.format.has_palette:
+        return "bgr24", picture.reformat(format="bgr24")
     target = _NATIVE.get(name, "yuv420p")
     if (picture.width | picture.height) % 2 or (target == "yuv422p" and picture.rotation):
         target = "yuv444p"
@@ -54,7 +61,11 @@ def planes_of(picture: av.VideoFrame) -> tuple[Image, ...]:
     planes = []
     for plane in picture.planes:
         rows = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * plane.height]
-        planes.append(rows.reshape(plane.height, plane.line_size)[:, : plane.width])
+        rows = rows.reshape(plane.height, plane.line_size)
+        if picture.format.name == "bgr24":
+            planes.append(rows[:, : 3 * plane.width].reshape(plane.height, plane.width, 3))
+        else:
+            planes.append(rows[:, : plane.width])
     return tuple(planes)
 
 
@@ -97,10 +108,3 @@ def to_bgr(frame: Frame) -> Image:
         src_color_range=ColorRange.JPEG if frame.colour.full_range else ColorRange.MPEG,
     )
     return cast(Image, converted.to_ndarray())
-
-
-def empty_planes(format: PixelFormat, width: int, height: int) -> tuple[Image, ...]:
-    """Fresh, uninitialised planes of a frame."""
-    depth = (3,) if format == "bgr24" else ()
-    sizes = plane_sizes(format, width, height)
-    return tuple(np.empty((*size, *depth), np.uint8) for size in sizes)

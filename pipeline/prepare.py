@@ -35,6 +35,10 @@ def prepare(frame: Frame, spec: TensorSpec, info: ModelInfo) -> FloatImage:
 
 
 def _shrink(plane: Image, width: int, height: int) -> Image:
+    while plane.shape[1] >= 2 * width and plane.shape[0] >= 2 * height:
+        # Exact halving is far quicker than one area resize by an odd factor.
+        half = (plane.shape[1] // 2, plane.shape[0] // 2)
+        plane = np.asarray(cv2.resize(plane, half, interpolation=cv2.INTER_AREA), np.uint8)
     shrinks = width < plane.shape[1] and height < plane.shape[0]
     interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(plane, (width, height), interpolation=interpolation), np.uint8)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from threading import Event, Lock, Thread
 from time import perf_counter
@@ -29,12 +30,17 @@ class Stage:
 
 @dataclass
 class RunReport:
-    """What a run did: items that came out, items dropped, and each stage's busy seconds."""
+    """What a run did: items that came out, items dropped, and each stage's busy seconds.
+
+    `stopped`: it was asked to stop before the source ended.
+    """
 
     items: int = 0
     dropped: int = 0
+    stopped: bool = False
     wall_s: float = 0.0
     busy_s: dict[str, float] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:
@@ -42,8 +48,13 @@ class RunReport:
         return self.items / self.wall_s if self.wall_s else 0.0
 
     def mean_ms(self, stage: str) -> float:
-        """Mean time a stage was busy with an item."""
-        return 1000 * self.busy_s[stage] / max(self.items, 1)
+        """Mean time a stage was busy with an item, also with those that were dropped later."""
+        return 1000 * self.busy_s[stage] / max(self.calls[stage], 1)
+
+    def count(self, stage: str, busy_s: float) -> None:
+        """Add one call of a stage; each stage is counted by its own thread alone."""
+        self.busy_s[stage] += busy_s
+        self.calls[stage] += 1
 
 
 def run(
@@ -61,7 +72,7 @@ def run(
     only the newest item between two stages and counts what it dropped.
 
     Args:
-        source: iterated in a thread named `read`.
+        source: iterated in a thread named `read`; a generator is closed there at the end.
         stages: called in order, each item's result being the next stage's item.
         sink: called with the last stage's results; returns nothing.
         live: drop instead of wait.
@@ -72,7 +83,8 @@ def run(
         SegStreamError: of our own, raised by any stage, as it is.
         StageError: any other error that a stage raised, with it as the cause.
     """
-    report = RunReport(busy_s=dict.fromkeys(["read", *(s.name for s in stages), sink.name], 0.0))
+    names = ["read", *(stage.name for stage in stages), sink.name]
+    report = RunReport(busy_s=dict.fromkeys(names, 0.0), calls=dict.fromkeys(names, 0))
     channels: list[Channel[Any]] = [
         Channel(1 if live else CAPACITY, newest_only=live) for _ in range(len(stages) + 1)
     ]
@@ -86,15 +98,17 @@ def run(
     def read() -> None:
         try:
             items = iter(source)
-            while not (stop and stop.is_set()):
-                start = perf_counter()
-                try:
-                    item = next(items)
-                except StopIteration:
-                    break
-                finally:
-                    report.busy_s["read"] += perf_counter() - start
-                channels[0].put(item)
+            with closing(items) if isinstance(items, Generator) else nullcontext():
+                while not (stop and stop.is_set()):
+                    start = perf_counter()
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        break
+                    report.count("read", perf_counter() - start)
+                    channels[0].put(item)
+                else:
+                    report.stopped = True
             channels[0].end()
         except ChannelEnded:
             pass
@@ -106,7 +120,7 @@ def run(
             for item in _items(inbox):
                 start = perf_counter()
                 result = stage.call(item)
-                report.busy_s[stage.name] += perf_counter() - start
+                report.count(stage.name, perf_counter() - start)
                 outbox.put(result)
             outbox.end()
         except ChannelEnded:
@@ -126,7 +140,7 @@ def run(
             began = perf_counter()
             sink.call(item)
             now = perf_counter()
-            report.busy_s[sink.name] += now - began
+            report.count(sink.name, now - began)
             report.items += 1
             report.wall_s = now - start
             if progress:

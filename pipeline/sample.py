@@ -48,7 +48,7 @@ def read_portrait() -> Image:
         raise UserError(
             "The sample portrait comes with scikit-image; pip install scikit-image."
         ) from None
-    return np.ascontiguousarray(data.astronaut()[:, :, ::-1])
+    return np.ascontiguousarray(data.astronaut()[:, :, ::-1])  # type: ignore[no-untyped-call]
 
 
 def view(portrait_bgr: Image, time_s: float) -> Image:

@@ -1,13 +1,13 @@
-"""A model whose mask is known, and the command line as a user starts it."""
+"""Models whose masks are known, and a picture to go with them."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -36,8 +36,10 @@ def write_model() -> BrightnessModel:
         shape: tuple[Any, ...] | None = None,
         input_type: int = TensorProto.FLOAT,
         channels: int = 1,
+        scale: float = 1.0,
     ) -> Path:
-        """Alpha is 0 below a mean of 120, 1 above 136; with more channels, channel i adds i."""
+        """Alpha is 0 below a mean of 120, 1 above 136; with more channels, channel i
+        has 1 / (i + 1) of it."""
         info = info or ModelInfo(name="brightness")
         colour = 1 if info.input_layout == "NCHW" else 3
         if shape is None:
@@ -51,7 +53,7 @@ def write_model() -> BrightnessModel:
             helper.make_node("Clip", ["ramp", "zero", "one"], ["mask"]),
             helper.make_node("Transpose", ["mask"], ["turned"], perm=_turn(colour, axis)),
             helper.make_node("Concat", ["turned"] * channels, ["stacked"], axis=axis),
-            helper.make_node("Add", ["stacked", "steps"], ["alpha"]),
+            helper.make_node("Mul", ["stacked", "steps"], ["alpha"]),
         ]
         constants = {"low": 120.0, "width": 16.0, "zero": 0.0, "one": 1.0}
         steps_shape = [1, 1, 1, 1]
@@ -59,7 +61,9 @@ def write_model() -> BrightnessModel:
         initial = [helper.make_tensor(n, TensorProto.FLOAT, [], [v]) for n, v in constants.items()]
         initial.append(helper.make_tensor("axes", TensorProto.INT64, [1], [colour]))
         initial.append(
-            helper.make_tensor("steps", TensorProto.FLOAT, steps_shape, list(range(channels)))
+            helper.make_tensor(
+                "steps", TensorProto.FLOAT, steps_shape, [scale / (i + 1) for i in range(channels)]
+            )
         )
         graph = helper.make_graph(
             nodes,
@@ -68,9 +72,7 @@ def write_model() -> BrightnessModel:
             [helper.make_tensor_value_info("alpha", TensorProto.FLOAT, None)],
             initial,
         )
-        model = helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9
-        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
         if describe:
             helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
         onnx.save(onnx.shape_inference.infer_shapes(model), path)
@@ -86,29 +88,56 @@ def _turn(colour: int, axis: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def brightness_model(write_model: BrightnessModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def brightness_model(
+    write_model: BrightnessModel, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The brightness model with its description inside, as seg-export writes one."""
     return write_model(tmp_path_factory.mktemp("model") / "brightness.onnx")
 
 
-Finished = subprocess.CompletedProcess[str]
+@pytest.fixture(scope="session")
+def write_failing_model() -> Callable[[Path], Path]:
+    """Write a model that fails at run time once a picture's first pixel is bright."""
+    onnx = pytest.importorskip("onnx", reason="needs the export extra (onnx) to write a model")
+    from onnx import TensorProto, helper
+
+    def write(path: Path) -> Path:
+        nodes = [
+            helper.make_node("ReduceMax", ["pixels"], ["brightest"], keepdims=0),
+            helper.make_node("Div", ["brightest", "limit"], ["share"]),
+            helper.make_node("Cast", ["share"], ["index"], to=TensorProto.INT64),
+            helper.make_node("Gather", ["ones", "index"], ["one"]),
+            helper.make_node("ReduceMean", ["pixels", "axes"], ["mean"], keepdims=1),
+            helper.make_node("Mul", ["mean", "one"], ["scaled"]),
+            helper.make_node("Clip", ["scaled", "zero", "one"], ["alpha"]),
+        ]
+        initial = [
+            helper.make_tensor("limit", TensorProto.FLOAT, [], [150.0]),
+            helper.make_tensor("zero", TensorProto.FLOAT, [], [0.0]),
+            helper.make_tensor("ones", TensorProto.FLOAT, [1], [1.0]),
+            helper.make_tensor("axes", TensorProto.INT64, [1], [1]),
+        ]
+        shape = (1, 3, SIDE, SIDE)
+        graph = helper.make_graph(
+            nodes,
+            "failing",
+            [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, shape)],
+            [helper.make_tensor_value_info("alpha", TensorProto.FLOAT, (1, 1, SIDE, SIDE))],
+            initial,
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        helper.set_model_props(model, {METADATA_KEY: ModelInfo(name="failing").model_dump_json()})
+        onnx.save(model, path)
+        return path
+
+    return write
 
 
-def seg_stream(
-    *arguments: str | Path, cwd: Path, before: Callable[[], None] | None = None
-) -> Finished:
-    """Run the command to its end, in a folder."""
-    return subprocess.run(
-        command_line(*arguments),
-        cwd=cwd,
-        preexec_fn=before,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def command_line(*arguments: str | Path) -> list[str]:
-    """The words that start the command with this Python."""
-    return [sys.executable, "-m", "seg_stream.pipeline.command", *map(str, arguments)]
+@pytest.fixture(scope="session")
+def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bright disc, the person, in a dark room: 160x120, in a PNG file."""
+    image = np.full((120, 160, 3), (60, 40, 30), np.uint8)
+    cv2.circle(image, (80, 60), 35, (150, 190, 240), cv2.FILLED)
+    path = tmp_path_factory.mktemp("photograph") / "photograph.png"
+    cv2.imwrite(str(path), image)
+    return path

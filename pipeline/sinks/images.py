@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import to_bgr
 from seg_stream.pipeline.sinks.contract import Sink
@@ -37,8 +37,13 @@ class ImageSink(Sink):
             written, data = cv2.imencode(path.suffix, to_bgr(frame))
             if not written:
                 raise UserError(f"{path} cannot be written as a {path.suffix} picture.")
-            np.asarray(data).tofile(part.path)
+            part.path.write_bytes(np.asarray(data).tobytes())  # tofile() is silent on a full disc
             part.commit()
+        except OSError as error:
+            part.discard()
+            raise SegStreamError(
+                f"{path} cannot be written to its end ({error.strerror})."
+            ) from error
         except BaseException:
             part.discard()
             raise

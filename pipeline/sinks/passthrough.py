@@ -1,7 +1,8 @@
-"""Carry sound and subtitles from one file to another without touching them."""
+"""Carry sound, subtitles, titles and chapters from one file to another without touching them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,14 @@ import av
 
 from seg_stream.pipeline.sources.video import open_video
 
+CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+"""Metadata that speak of the file itself and not of what is in it."""
+
 
 class Passthrough:
     """Copies packets of the audio and subtitle streams that the output can hold.
 
-    `notes` names the streams that it cannot.
+    `notes` names what it cannot carry over.
     """
 
     def __init__(self, source: Path, output: av.container.OutputContainer) -> None:
@@ -23,33 +27,61 @@ class Passthrough:
         self._targets: dict[int, Any] = {}
         self._packets: Iterator[av.Packet[Any]] = iter(())
         self._next: av.Packet[Any] | None = None
+        self._last_dts: dict[int, int] = {}
+        self._backward: Counter[int] = Counter()
 
-    def add_streams(self) -> None:
-        """Declare the copied streams in the output; call it before the first packet is written."""
-        chosen = []
-        for stream in (*self._source.streams.audio, *self._source.streams.subtitles):
-            codec = stream.codec_context.codec.canonical_name
-            if codec not in self._output.supported_codecs:
-                self.notes.append(
-                    f"The {stream.type} stream {stream.index} ({codec}) does not fit into "
-                    f"{self._output.format.name} and was left out; .mkv holds it."
-                )
-                continue
-            self._targets[stream.index] = self._output.add_stream_from_template(stream)
-            chosen.append(stream)
+    def add_streams(self, video: av.VideoStream) -> None:
+        """Declare the copied streams in the output; call it before the first packet is written.
+
+        `video` is the output's own video stream; it takes over the title and language of the first
+        one of the source.
+        """
+        self._output.metadata.update(_tags(self._source.metadata))
+        self._output.set_chapters(self._source.chapters())
+        video.metadata.update(_tags(self._source.streams.video[0].metadata))
+        chosen = [stream for stream in self._source.streams if self._add(stream)]
         if chosen:
             self._packets = self._source.demux(*chosen)
             self._next = self._read()
 
+    def _add(self, stream: Any) -> bool:
+        if stream is self._source.streams.video[0]:
+            return False
+        # A stream that FFmpeg has no decoder for has no codec context either.
+        codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+        copied = stream.type in ("audio", "subtitle")
+        if not copied or codec not in self._output.supported_codecs:
+            where = f"; {self._output.format.name} cannot hold it" if copied else ""
+            self.notes.append(
+                f"The {stream.type} stream {stream.index} ({codec}) was left out{where}."
+            )
+            return False
+        target = self._output.add_stream_from_template(stream)
+        target.metadata.update(_tags(stream.metadata))
+        target.disposition = stream.disposition
+        self._targets[stream.index] = target
+        return True
+
     def copy_until(self, end_s: float | None) -> None:
         """Write the packets up to a time of the source, or all that are left."""
         while self._next is not None:
-            packet = self._next
-            if end_s is not None and float((packet.dts or 0) * packet.time_base) > end_s:
+            packet, index = self._next, self._next.stream_index
+            dts = packet.dts or 0
+            if end_s is not None and float(dts * packet.time_base) > end_s:
                 return
-            packet.stream = self._targets[packet.stream_index]
-            self._output.mux(packet)
+            if dts < self._last_dts.get(index, dts):  # files that were joined; no muxer takes it
+                self._backward[index] += 1
+            else:
+                self._last_dts[index] = dts
+                packet.stream = self._targets[index]
+                self._output.mux(packet)
             self._next = self._read()
+
+    def finish(self, end_s: float | None) -> None:
+        """Write what is left, up to a time if one is given, and take stock."""
+        self.copy_until(end_s)
+        for index, count in self._backward.items():
+            self.notes.append(f"{count} packets of stream {index} go back in time: left out.")
 
     def close(self) -> None:
         """Close the source."""
@@ -65,3 +97,7 @@ class Passthrough:
                 return None
             if packet is None or (packet.dts is not None and packet.size):
                 return packet
+
+
+def _tags(metadata: dict[str, str]) -> dict[str, str]:
+    return {key: value for key, value in metadata.items() if key.lower() not in CONTAINER_TAGS}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import to_picture
 from seg_stream.pipeline.sinks.contract import Sink
@@ -70,27 +72,44 @@ class VideoSink(Sink):
 
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""
-        stream = self._stream or self._start(frame)
         picture = to_picture(frame)
         picture.pts, picture.time_base = frame.pts, frame.time_base
         self._end_s = float(frame.pts * frame.time_base + 1 / self._rate)
-        self._mux(stream.encode(picture))
+        with self._writing():
+            stream = self._stream or self._start(frame)
+            self._mux(stream.encode(picture))
 
     def finish(self) -> None:
         """See `Sink.finish`."""
         if self._stream is None:
-            raise UserError(f"{self._part.target} was not written: there was no frame.")
-        self._mux(self._stream.encode(None))
-        if self._passthrough:
-            self._passthrough.copy_until(self._end_s if self.cut_short else None)
-            self.notes += self._passthrough.notes
-        self._close()
-        self._part.commit()
+            message = f"{self._part.target} was not written: there was no frame."
+            if not self.cut_short:
+                raise UserError(message)
+            self.notes.append(message)
+            self.discard()
+            return
+        with self._writing():
+            self._mux(self._stream.encode(None))
+            if self._passthrough:
+                self._passthrough.finish(self._end_s if self.cut_short else None)
+                self.notes += self._passthrough.notes
+            self._close()
+            self._part.commit()
 
     def discard(self) -> None:
         """See `Sink.discard`."""
-        self._close()
+        with suppress(av.FFmpegError, OSError):  # it tries to write the rest
+            self._close()
         self._part.discard()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise SegStreamError(
+                f"{self._part.target} cannot be written to its end ({error.strerror})."
+            ) from error
 
     def _start(self, frame: Frame) -> av.VideoStream:
         name, options = ENCODERS[self._part.target.suffix.lower()]
@@ -103,9 +122,15 @@ class VideoSink(Sink):
         codec.time_base = frame.time_base
         if self._aspect:
             codec.sample_aspect_ratio = self._aspect
+            # H.264 carries it; PyAV has no way to write it into a WebM container.
+            if self._aspect != 1 and name == "libvpx-vp9":
+                self.notes.append(
+                    f"{self._part.target}: pixels of {self._aspect.numerator}:"
+                    f"{self._aspect.denominator} become square in WebM; .mp4 and .mkv keep them."
+                )
         _tag(codec, frame)
         if self._passthrough:
-            self._passthrough.add_streams()
+            self._passthrough.add_streams(stream)
         self._stream = stream
         return stream
 

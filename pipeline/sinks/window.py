@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from threading import Event
 
 import cv2
@@ -27,12 +28,13 @@ class WindowSink(Sink):
     def __init__(self, stop: Event) -> None:
         super().__init__()
         self._stop, self._shown = stop, False
-        # Qt aborts the whole process where there is no display, so ask before.
-        if sys.platform == "linux" and not (
-            os.environ.get("DISPLAY")
-            or os.environ.get("WAYLAND_DISPLAY")
-            or os.environ.get("QT_QPA_PLATFORM") == "offscreen"
-        ):
+        # Qt aborts the whole process where it finds no display, so ask before.
+        display = os.environ.get("DISPLAY")
+        if (Path(cv2.__file__).parent / "qt").is_dir():
+            os.environ["QT_QPA_PLATFORM"] = "xcb"  # the only one that the wheel's Qt has
+        else:
+            display = display or os.environ.get("WAYLAND_DISPLAY")
+        if sys.platform == "linux" and not display:
             raise UserError(
                 "There is no screen for the preview window (DISPLAY is not set); use --output, "
                 "or run it in a desktop session."

@@ -23,7 +23,7 @@ class ImageSource(Source):
     """Yields every picture as a still, in its own size; `paths[frame.index]` is its file.
 
     Raises:
-        UserError: there is no picture, or a single one cannot be read.
+        UserError: there is no picture, or none that can be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,6 +41,7 @@ class ImageSource(Source):
         self.height, self.width = (0, 0) if self.is_folder else read_image(path).shape[:2]
 
     def __iter__(self) -> Iterator[Frame]:
+        broken = 0
         for index, path in enumerate(self.paths):
             captured_s = perf_counter()
             try:
@@ -49,10 +50,13 @@ class ImageSource(Source):
                 if not self.is_folder:
                     raise
                 self.notes.append(f"{error} It was left out.")
+                broken += 1
                 continue
             yield Frame(
                 index, (image,), "bgr24", Colour(), index, self.time_base, captured_s, still=True
             )
+        if broken == len(self.paths):
+            raise UserError(f"{self.name}: none of its {broken} pictures can be read.")
 
     def close(self) -> None:
         """See `Source.close`."""

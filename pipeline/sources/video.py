@@ -20,6 +20,12 @@ from seg_stream.pipeline.types import Image
 NOMINAL_RATE = Fraction(25)
 """Frames a second of a stream that does not say; FFmpeg assumes the same."""
 
+AVFMT_NOTIMESTAMPS = 0x80
+"""FFmpeg's flag for formats without times, such as raw H.264."""
+
+TAIL_S = 0.5
+"""Seconds by which the picture may end before the sound without a word about it."""
+
 
 class VideoSource(Source):
     """Reads the first video stream of a file.
@@ -31,7 +37,7 @@ class VideoSource(Source):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.name, self.path = str(path), path
-        self._damaged = 0
+        self._damaged = self._patched = self._unseen = 0
         self._container = open_video(path)
         try:
             self._stream = self._container.streams.video[0]
@@ -45,13 +51,13 @@ class VideoSource(Source):
     def _read_header(self) -> None:
         stream, codec = self._stream, self._stream.codec_context
         stream.thread_type = "AUTO"
-        # Raw streams have no clock; FFmpeg gives them a made-up time base and no durations.
-        self._raw = stream.duration is None and self._container.duration is None
+        # Raw streams have no clock; FFmpeg gives them a made-up time base.
+        self._raw = bool(self._container.format.flags & AVFMT_NOTIMESTAMPS)
         rate = (codec.framerate if self._raw else None) or stream.average_rate
         self.rate = Fraction(rate) if rate and 0 < rate <= 1000 else NOMINAL_RATE
         self.time_base = 1 / self.rate if self._raw else Fraction(stream.time_base or 1 / self.rate)
-        duration_s = _duration_s(self._container, stream)
-        self.frames = stream.frames or (round(duration_s * self.rate) if duration_s else None)
+        self._end_s = None if self._raw else _duration_s(self._container, stream)
+        self.frames = stream.frames or (round(self._end_s * self.rate) if self._end_s else None)
         self._exact = bool(stream.frames)
 
     def _read_first(self) -> av.VideoFrame:
@@ -74,27 +80,35 @@ class VideoSource(Source):
         return first
 
     def __iter__(self) -> Iterator[Frame]:
-        index, last_pts, untimed = 0, None, 0
         picture: av.VideoFrame | None = self._first
         size = (self._first.width, self._first.height)
-        resized = 0
+        index = untimed = resized = 0
+        step = max(1, round(1 / (self.rate * self.time_base)))
+        first_pts = last_pts = 0
         while picture is not None:
             captured_s = perf_counter()
             pts = index if self._raw else picture.pts
-            if pts is None or (last_pts is not None and pts <= last_pts):
-                step = max(1, round(1 / (self.rate * self.time_base)))
-                pts, untimed = 0 if last_pts is None else last_pts + step, untimed + 1
+            if pts is None or (index and pts <= last_pts):
+                pts, untimed = last_pts + step if index else 0, untimed + 1
+            first_pts = first_pts if index else pts
             last_pts = pts
+            rotation = picture.rotation
+            self._patched += picture.is_corrupt
             if (picture.width, picture.height) != size:
                 picture, resized = picture.reformat(width=size[0], height=size[1]), resized + 1
             colour = self._colour(picture)
-            rotation = picture.rotation
             format, picture = to_native(picture)
             planes = _turn(planes_of(picture), rotation)
             yield Frame(index, planes, format, colour, pts, self.time_base, captured_s)
             index += 1
             picture = next(self._pictures, None)
-        self._note_losses(index, untimed, resized)
+        if untimed:
+            self.notes.append(f"{self.path}: {untimed} frames had no usable time and were spaced.")
+        if resized:
+            self.notes.append(
+                f"{self.path} changes its size; {resized} frames were scaled to the first one's."
+            )
+        self._note_losses(index, first_pts, last_pts)
 
     def _colour(self, picture: av.VideoFrame) -> Colour:
         return Colour(
@@ -114,28 +128,33 @@ class VideoSource(Source):
                 return
             except (av.FFmpegError, OSError) as error:
                 self.notes.append(f"{self.path} cannot be read to its end ({error.strerror}).")
+                yield from self._stream.decode(None)  # what the decoder still holds
                 return
+            self._unseen += packet.is_discard  # before the begin of an edit list
             try:
                 yield from packet.decode()
             except av.FFmpegError:
                 self._damaged += 1
 
-    def _note_losses(self, frames: int, untimed: int, resized: int) -> None:
+    def _note_losses(self, frames: int, first_pts: int, last_pts: int) -> None:
+        """Compare what was read with what the file says it has."""
         if self._damaged:
             self.notes.append(f"{self.path}: {self._damaged} damaged packets were left out.")
-        if untimed:
-            self.notes.append(f"{self.path}: {untimed} frames had no usable time and were spaced.")
-        if resized:
+        if self._patched:
+            self.notes.append(f"{self.path}: {self._patched} frames are damaged and may show it.")
+        expected = self.frames - self._unseen if self._exact and self.frames else frames
+        if frames < expected:
             self.notes.append(
-                f"{self.path} changes its size; {resized} frames were scaled to the first one's."
+                f"{self.path}: only {frames} of {expected} frames could be read; the rest is cut "
+                "off or damaged."
             )
-        slack = 0 if self._exact else max(2, round(self.rate / 4))
-        if self.frames and frames < self.frames - slack:
-            about = "" if self._exact else "about "
-            self.notes.append(
-                f"{self.path}: only {frames} of {about}{self.frames} frames could be read; "
-                "the rest is cut off or damaged."
-            )
+        elif self._end_s and not self._exact:
+            shown_s = (last_pts - min(first_pts, 0)) * self.time_base + 1 / self.rate
+            if self._end_s - shown_s > TAIL_S:
+                self.notes.append(
+                    f"{self.path}: the picture ends at {float(shown_s):.1f} s of "
+                    f"{float(self._end_s):.1f} s; is the file whole?"
+                )
 
     def close(self) -> None:
         """See `Source.close`."""
@@ -151,7 +170,8 @@ def open_video(path: Path) -> av.container.InputContainer:
     if path.is_dir():
         raise UserError(f"{path} is a folder without pictures; give a video file.")
     try:
-        container = av.open(str(path), mode="r")
+        # Absolute, since FFmpeg takes what stands before a colon for a protocol.
+        container = av.open(str(path.absolute()), mode="r")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the name.") from None
     except PermissionError:

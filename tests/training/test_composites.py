@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg_stream.pipeline.errors import UserError
+from seg_stream.training.camera import match_light
 from seg_stream.training.composites import Cast, compose, room
 from seg_stream.training.dataset import sample_batch
 from seg_stream.training.framing import cut_shows, draw_varied, draw_webcam, place
@@ -120,3 +121,16 @@ def test_missing_data_are_named(tmp_path: Path, broken: str) -> None:
 def test_a_folder_without_backgrounds_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no \.jpg background"):
         load_backgrounds(tmp_path)
+
+
+def test_light_is_matched_to_the_person_whatever_its_share_of_the_frame() -> None:
+    foreground = np.zeros((64, 64, 3), np.float32)
+    alpha = np.zeros((64, 64), np.float32)
+    alpha[60:, 30:34] = 1
+    foreground[60:, 30:34] = 100
+    room_bgr = np.full((64, 64, 3), 100, np.float32)
+    gains = [
+        match_light(foreground, alpha, room_bgr, np.random.default_rng(i))[62, 32, 0] / 100
+        for i in range(200)
+    ]
+    assert 0.95 < np.mean(gains) < 1.05

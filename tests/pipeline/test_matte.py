@@ -1,0 +1,128 @@
+"""The alpha: steady where nothing happens, at once where something does, sharp at edges."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from frames import bgr_frame, frame_of, random_planes, sides
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seg_stream.pipeline.matte import Matte, MatteSettings
+
+GREY = np.full((240, 320, 3), 100, np.uint8)
+
+
+def noise(seed: int, shape: tuple[int, int] = (96, 96)) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.04, shape).astype(np.float32)
+
+
+def test_a_step_in_the_mask_passes_at_once() -> None:
+    matte = Matte()
+    empty, full = np.zeros((96, 96), np.float32), np.ones((96, 96), np.float32)
+    for index in range(5):
+        assert matte(empty, bgr_frame(GREY, index=index)).max() == 0
+    assert matte(full, bgr_frame(GREY, index=5)).min() == 1
+    assert matte(empty, bgr_frame(GREY, index=6)).max() == 0
+
+
+@pytest.mark.parametrize("speed", [4, 12, 40])
+def test_a_moving_edge_is_where_its_own_mask_says(speed: int) -> None:
+    """The same alpha as without a memory, but for a fringe: no lag, no ghost."""
+    matte = Matte()
+    for index in range(6):
+        mask = np.zeros((96, 96), np.float32)
+        mask[20:80, index * speed % 60 : index * speed % 60 + 30] = 1
+        mask = cv2.GaussianBlur(mask, (5, 5), 1)
+        frame = bgr_frame(GREY, index=index)
+        alpha, alone = matte(mask, frame), Matte()(mask, frame)
+        assert np.abs(alpha - alone).mean() < 0.01
+        assert ((alpha > 0.5) != (alone > 0.5)).mean() < 0.01
+
+
+def test_still_noise_is_reduced() -> None:
+    def flicker(settings: MatteSettings) -> float:
+        matte = Matte(settings)
+        alphas = [matte(0.5 + noise(index), bgr_frame(GREY, index=index)) for index in range(30)]
+        return float(np.abs(np.diff(alphas[5:], axis=0)).mean())
+
+    calm, raw = flicker(MatteSettings()), flicker(MatteSettings(steadiness=0))
+    assert raw > 0.005, "there is nothing to reduce"
+    assert calm < 0.5 * raw
+
+
+def test_without_steadiness_every_mask_is_taken_as_it_is() -> None:
+    matte = Matte(MatteSettings(steadiness=0))
+    for index in range(4):
+        mask, frame = np.clip(0.5 + 5 * noise(index), 0, 1), bgr_frame(GREY, index=index)
+        np.testing.assert_allclose(matte(mask, frame), Matte()(mask, frame), atol=1e-5)
+
+
+def test_a_still_owes_nothing_to_the_picture_before_it() -> None:
+    matte = Matte()
+    for index in range(4):
+        mask, frame = 0.5 + noise(index), bgr_frame(GREY, index=index, still=True)
+        np.testing.assert_array_equal(matte(mask, frame), Matte()(mask, frame))
+
+
+@given(sides, sides, st.integers(0, 99), st.sampled_from([0.0, 0.03, 0.97, 1.0]))
+def test_sure_masks_become_exactly_nothing_or_all_on_any_picture(
+    width: int, height: int, seed: int, probability: float
+) -> None:
+    frame = frame_of(random_planes("yuv420p", width, height, seed), "yuv420p")
+    mask = np.full((96, 96), probability, np.float32)
+    mask += np.random.default_rng(seed).uniform(-0.02, 0.02, mask.shape).astype(np.float32)
+    alpha = Matte()(np.clip(mask, 0, 1), frame)
+    assert (alpha.shape, alpha.dtype) == ((height, width), np.float32)
+    assert (alpha == round(probability)).all()
+
+
+def test_away_from_the_edge_the_alpha_is_exactly_nothing_or_all() -> None:
+    mask = np.full((96, 96), 0.03, np.float32)
+    mask[:, 48:] = 0.97
+    frame = bgr_frame(random_planes("bgr24", 384, 384, 5)[0])
+    alpha = Matte()(cv2.GaussianBlur(mask, (5, 5), 1), frame)
+    assert (alpha[:, :140] == 0).all()
+    assert (alpha[:, 244:] == 1).all()
+
+
+def test_the_edge_is_drawn_where_the_picture_has_it() -> None:
+    """The mask is 4 times coarser and a pixel off; the picture's edge wins."""
+    picture = np.full((384, 384, 3), 60, np.uint8)
+    picture[:, 196:] = 180
+    mask = np.zeros((96, 96), np.float32)
+    mask[:, 48:] = 1  # that is 192
+    alpha = Matte()(cv2.GaussianBlur(mask, (7, 7), 1.5), bgr_frame(picture))
+    crossing = (alpha[192] > 0.5).argmax()
+    assert abs(int(crossing) - 196) <= 1
+    assert alpha[192, 196] - alpha[192, 195] > 0.25, "the edge is a ramp"
+
+
+@given(sides, sides, st.integers(1, 130), st.integers(1, 130), st.integers(0, 99))
+def test_any_sizes_give_an_alpha_of_the_frame(
+    width: int, height: int, mask_width: int, mask_height: int, seed: int
+) -> None:
+    mask = np.random.default_rng(seed).random((mask_height, mask_width), np.float32)
+    matte = Matte()
+    for index in range(2):
+        frame = frame_of(random_planes("yuv444p", width, height, seed), "yuv444p", index=index)
+        alpha = matte(mask, frame)
+        assert (alpha.shape, alpha.dtype) == ((height, width), np.float32)
+        assert 0 <= alpha.min() <= alpha.max() <= 1
+
+
+def test_the_engines_mask_is_not_written_to() -> None:
+    matte = Matte()
+    for index in range(3):
+        mask = np.clip(0.5 + noise(index), 0, 1)
+        mask.flags.writeable = False
+        kept = mask.copy()
+        matte(mask, bgr_frame(GREY, index=index))
+        np.testing.assert_array_equal(mask, kept)
+
+
+def test_a_mask_of_another_size_begins_anew() -> None:
+    matte = Matte()
+    matte(np.zeros((96, 96), np.float32), bgr_frame(GREY))
+    assert matte(np.full((48, 64), 0.5, np.float32), bgr_frame(GREY, index=1)).mean() > 0.4

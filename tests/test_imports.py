@@ -1,0 +1,113 @@
+"""Every module imports without the optional dependencies, and none starts anything by itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OPTIONAL = [
+    "hypothesis",
+    "keras",
+    "matplotlib",
+    "onnx",
+    "onnxconverter_common",
+    "psutil",
+    "pycuda",
+    "pytest",
+    "pyvirtualcam",
+    "skimage",
+    "tensorflow",
+    "tensorrt",
+    "tensorrt_rtx",
+    "tf2onnx",
+    "torch",
+]
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ["pipeline", "engines", "export", "training", "benchmarks"]
+PATHS = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+MODULES = [
+    "seg_stream." + ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in PATHS
+]
+
+SCRIPT = """
+import importlib, json, sys, threading
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in OPTIONAL:
+            raise ModuleNotFoundError(f"{name} is blocked by the test", name=name)
+
+OPTIONAL = json.loads(sys.argv[1])
+sys.meta_path.insert(0, Absent())
+failures = {}
+for name in json.loads(sys.argv[2]):
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        failures[name] = f"{type(error).__name__}: {error}"
+threads = [thread.name for thread in threading.enumerate()]
+print(json.dumps({"failures": failures, "threads": threads, "modules": sorted(sys.modules)}))
+"""
+
+
+def import_alone(*modules: str) -> dict[str, list[str]]:
+    """Import in a process of its own, without anything optional."""
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT, json.dumps(OPTIONAL), json.dumps(modules)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    loaded: dict[str, list[str]] = json.loads(result.stdout.splitlines()[-1])
+    assert len(result.stdout.splitlines()) == 1, "a module prints when it is imported"
+    return loaded
+
+
+def test_every_module_is_looked_at() -> None:
+    assert len(MODULES) > 40
+    assert {"seg_stream.pipeline", "seg_stream.pipeline.sinks.video"} <= set(MODULES)
+
+
+def test_the_optional_packages_are_really_out_of_reach() -> None:
+    assert set(import_alone(*OPTIONAL)["failures"]) == set(OPTIONAL)
+
+
+def test_all_of_them_import_together() -> None:
+    loaded = import_alone(*MODULES)
+    assert not loaded["failures"]
+    assert loaded["threads"] == ["MainThread"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "seg_stream.pipeline",
+        "seg_stream.pipeline.command",
+        "seg_stream.pipeline.effect",
+        "seg_stream.pipeline.foreground",
+        "seg_stream.engines.contract",
+        "seg_stream.engines.select",
+        "seg_stream.pipeline.sources",
+        "seg_stream.pipeline.sinks.video",
+        "seg_stream.pipeline.types",
+        "seg_stream.export.command",
+        "seg_stream.training.train",
+    ],
+)
+def test_it_imports_first_and_alone(name: str) -> None:
+    """No module relies on another one having been imported before."""
+    assert not import_alone(name)["failures"]
+
+
+def test_the_package_itself_loads_nothing_heavy() -> None:
+    modules = import_alone("seg_stream.pipeline")["modules"]
+    assert not {"cv2", "av", "onnxruntime", "numpy"} & set(modules)
