@@ -242,6 +242,15 @@ def test_after_a_long_gap_it_goes_on_where_it_was(greys: Callable[..., Backgroun
     background.close()
 
 
+def test_a_frame_from_before_the_last_one_does_not_move_it(
+    greys: Callable[..., Background],
+) -> None:
+    background = greys(7)
+    times = (0, Fraction(3, 10), 0, Fraction(1, 10))
+    assert [shown(background, time) for time in times] == [0, 3, 3, 4]
+    background.close()
+
+
 def test_a_video_of_one_picture_is_a_picture(greys: Callable[..., Background]) -> None:
     background = greys(1)
     assert [shown(background, Fraction(i, 7)) for i in range(20)] == [0] * 20

@@ -21,7 +21,7 @@ import pytest
 from clips import read_video, write_video
 from clips import solid as solid_planes
 
-from seg_stream.pipeline import VirtualBackground
+from seg_stream.pipeline import UserError, VirtualBackground
 from seg_stream.pipeline.conversion import open_sink, stream
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.sinks.contract import Sink
@@ -106,6 +106,19 @@ def test_a_camera_of_another_size_says_so(camera: Callable[..., CameraSource]) -
         assert (source.width, source.height) == (640, 480)
         assert len(source.notes) == 1
         assert "640x480 MJPG at 25 fps instead of 1280x720" in source.notes[0]
+
+
+def test_a_camera_that_gives_nothing_is_refused_and_given_back(
+    camera: Callable[..., CameraSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera(3, 64, 48).close()
+    capture = REAL_CAPTURE(str(tmp_path / "camera.avi"))
+    while capture.read()[0]:
+        pass
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: capture)
+    with pytest.raises(UserError, match="Camera 0 opens but gives no picture"):
+        CameraSource(0)
+    assert not capture.isOpened()
 
 
 def test_an_unplugged_camera_ends_the_run_and_what_was_recorded_stays(
