@@ -32,7 +32,7 @@ def match_light(
 def light(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
     """Exposure, gamma, colour cast, contrast and a slope of light across the frame."""
     height, width = picture.shape[:2]
-    gamma = float(np.exp(rng.normal(0, 0.25)))
+    gamma = float(np.exp(rng.normal(0, 0.2)))
     table = (np.linspace(0, 1, 256) ** gamma * 255).astype(np.float32)
     index = np.clip(picture, 0, 255).astype(np.uint8)
     cast = np.exp(rng.normal(0, 0.08, 3)).astype(np.float32) * float(np.exp(rng.normal(0, 0.2)))
@@ -52,9 +52,9 @@ def soften(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
     """Defocus, motion blur or a low resolution, one of them or none."""
     height, width = picture.shape[:2]
     kind = rng.random()
-    if kind < 0.25:
+    if kind < 0.2:
         return np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.3)), np.float32)
-    if kind < 0.35:
+    if kind < 0.27:
         length = int(rng.integers(3, 8))
         kernel = np.zeros((length, length), np.float32)
         cv2.line(
@@ -64,7 +64,7 @@ def soften(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
             1.0,
         )
         return np.asarray(cv2.filter2D(picture, -1, kernel / max(kernel.sum(), 1.0)), np.float32)
-    if kind < 0.5:
+    if kind < 0.4:
         scale = rng.uniform(0.4, 0.8)
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         return np.asarray(

@@ -9,10 +9,10 @@ import numpy as np
 
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
-from seg_stream.training.framing import draw_varied, place
+from seg_stream.training.framing import draw_varied, draw_webcam, place
 from seg_stream.training.pairs import Portrait
 
-ROOM_WEIGHTS = {"interior": 0.2, "room": 0.4, "hdri": 0.25, "shop": 0.15}
+ROOM_WEIGHTS = {"interior": 0.2, "room": 0.3, "hdri": 0.2, "shop": 0.15, "street": 0.15}
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
 
 
@@ -127,7 +127,7 @@ def _put(
     person: Portrait, background: FloatImage | None, size: int, rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage]:
     """Composite a person over `background`, or over the portrait's own surroundings."""
-    framing = draw_varied(person, rng)
+    framing = (draw_webcam if rng.random() < 0.5 else draw_varied)(person, rng)
     colour, matte = place(person, framing, (size, size), original=background is None)
     alpha = unit(matte)
     if background is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-EDGE_WEIGHT = 4.0
+EDGE_WEIGHT = 2.0
 """How much more a pixel near the person's outline counts in the cross-entropy."""
 
 

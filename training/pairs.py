@@ -109,6 +109,17 @@ def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]
     return rooms
 
 
+def streets(people: list[Portrait]) -> list[Image]:
+    """What stands beside people in their photographs, as more backgrounds; BGR, of any size."""
+    views = []
+    for person in people:
+        columns = np.flatnonzero(person.alpha_hw.max(axis=0) > 5)
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        sides = (person.image_bgr[:, :left], person.image_bgr[:, right:])
+        views += [side for side in sides if side.shape[1] >= person.image_bgr.shape[1] / 4]
+    return views
+
+
 def _portrait(name: str, image: Image, alpha: Image, head: float) -> Portrait:
     colour = blur_fusion(image.astype(np.float32), unit(alpha), (20, 4))
     foreground = np.rint(colour).astype(np.uint8)

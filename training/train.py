@@ -24,7 +24,7 @@ from seg_stream.training.composites import Cast, compose
 from seg_stream.training.dataset import batches, sample_batch
 from seg_stream.training.losses import iou, matte_loss
 from seg_stream.training.networks.unet_lite import unet_lite
-from seg_stream.training.pairs import load_backgrounds, load_ccp, load_headshots
+from seg_stream.training.pairs import load_backgrounds, load_ccp, load_headshots, streets
 
 if TYPE_CHECKING:
     import keras
@@ -72,6 +72,8 @@ def train(options: argparse.Namespace) -> None:
         print(f"resuming after epoch {done}", flush=True)
     else:
         model = unet_lite((options.size, options.size, 3), options.width)
+        if options.start_from:
+            model.set_weights(keras.models.load_model(options.start_from).get_weights())
         optimizer = keras.optimizers.AdamW(
             options.rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.998, clipnorm=1.0
         )
@@ -130,10 +132,11 @@ def _save(model: keras.Model, path: Path, include_optimizer: bool = True) -> Non
 
 
 def _cast(data: Path, split: str) -> Cast:
+    standing = load_ccp(data / "ccp", split)
     return Cast(
-        standing=load_ccp(data / "ccp", split),
+        standing=standing,
         portraits=load_headshots(data / "headshots", split),
-        rooms=load_backgrounds(data / "backgrounds"),
+        rooms={**load_backgrounds(data / "backgrounds"), "street": streets(standing)},
     )
 
 
@@ -157,6 +160,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="ccp/, headshots/, backgrounds/")
     parser.add_argument("--out", type=Path, required=True, help="run folder; resumed if it exists")
+    parser.add_argument("--start-from", type=Path, help="final.keras of an earlier run")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=44)
