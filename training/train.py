@@ -73,7 +73,8 @@ def train(options: argparse.Namespace) -> None:
     else:
         model = unet_lite((options.size, options.size, 3), options.width)
         if options.start_from:
-            model.set_weights(keras.models.load_model(options.start_from).get_weights())
+            earlier = keras.models.load_model(options.start_from, compile=False)
+            model.set_weights(earlier.get_weights())
         optimizer = keras.optimizers.AdamW(
             options.rate, weight_decay=1e-4, use_ema=True, ema_momentum=0.998, clipnorm=1.0
         )
@@ -133,11 +134,10 @@ def _save(model: keras.Model, path: Path, include_optimizer: bool = True) -> Non
 
 def _cast(data: Path, split: str) -> Cast:
     standing = load_ccp(data / "ccp", split)
-    return Cast(
-        standing=standing,
-        portraits=load_headshots(data / "headshots", split),
-        rooms={**load_backgrounds(data / "backgrounds"), "street": streets(standing)},
-    )
+    rooms = load_backgrounds(data / "backgrounds")
+    if views := streets(standing):
+        rooms["street"] = views
+    return Cast(standing, load_headshots(data / "headshots", split), rooms)
 
 
 def _contact_sheet(cast: Cast, size: int, seed: int, path: Path) -> None:

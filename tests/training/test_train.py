@@ -20,8 +20,8 @@ pytest.importorskip("tensorflow", reason="training needs the extra 'train'")
 SMALL = ["--size", "64", "--width", "4", "--samples", "16", "--batch", "4", "--seed", "5"]
 
 
-def command(data: Path, out: Path, epochs: int) -> list[str]:
-    train = [sys.executable, "-m", "seg_stream.training.train"]
+def command(data: Path, out: Path, epochs: int, *more: str) -> list[str]:
+    train = [sys.executable, "-m", "seg_stream.training.train", *more]
     return [*train, "--data", str(data), "--out", str(out), "--epochs", str(epochs), *SMALL]
 
 
@@ -50,6 +50,12 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     subprocess.run(command(data, out, done + 1), env=environment(), check=True, timeout=240)
     assert [int(row["epoch"]) for row in rows(out)] == list(range(done + 1))
     assert (out / "sheet.png").exists()
+
+    start = ["--start-from", str(out / "final.keras"), "--rate", "1e-9"]
+    tuned = tmp_path / "tuned"
+    subprocess.run(command(data, tuned, 1, *start), env=environment(), check=True, timeout=240)
+    assert abs(float(rows(tuned)[0]["loss"]) - float(rows(out)[-1]["loss"])) < 0.3
+    assert (tuned / "final.keras").exists()
 
     onnx = tmp_path / "model.onnx"
     images = ["--images", str(data / "ccp" / "images")]
