@@ -23,7 +23,7 @@ class ModelInfo(BaseModel):
     plain pixels (mean 0, std 1).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     version: str = ""
@@ -46,14 +46,14 @@ def read_info(model: Path, metadata: Mapping[str, str]) -> ModelInfo:
     """
     beside = model.with_suffix(".toml")
     try:
-        if beside.exists():
-            return ModelInfo.model_validate(tomllib.loads(beside.read_text("utf-8")))
+        if beside.is_file():
+            return ModelInfo.model_validate(tomllib.loads(beside.read_text("utf-8-sig")))
         if METADATA_KEY in metadata:
             return ModelInfo.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, e['loc'])) or 'text'}: {e['msg']}" for e in error.errors())
         raise UserError(f"The description of {model} is malformed: {'; '.join(faults)}.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"The description of {model} is malformed: {reason}.") from None
     raise UserError(

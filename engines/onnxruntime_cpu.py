@@ -34,6 +34,12 @@ class OnnxRuntimeEngine(Engine):
         self.info = read_info(model, metadata)
         self.input = _spec(model, inputs[0], self.info.input_layout, "pixels", channels=3)
         self.output = _spec(model, outputs[0], self.info.output_layout, "probability 0..1")
+        skew = (self.output.width * self.input.height) / (self.output.height * self.input.width)
+        if not 0.9 < skew < 1.1:
+            raise UserError(
+                f"{model}: the output is {self.output.width}x{self.output.height} for an input of "
+                f"{self.input.width}x{self.input.height}; correct output_layout in its description."
+            )
         if self.info.output_channel >= self.output.channels:
             raise UserError(
                 f"{model} has {self.output.channels} output channels, but its description names "

@@ -44,12 +44,13 @@ class Background(ABC):
         """Free what the background holds."""
 
 
-def open_background(what: str) -> Background:
+def open_background(what: str | Path) -> Background:
     """Make a background of what the user wrote: `blur`, `#rrggbb`, or the name of a file.
 
     Raises:
         UserError: it is none of these.
     """
+    what = str(what)
     if what == "blur":
         return BlurBackground()
     if what.startswith("#"):
@@ -186,9 +187,10 @@ def _mean(picture: FloatImage, weight_hw: FloatImage) -> FloatImage:
 def crop_to_fill(image: Image, width: int, height: int) -> Image:
     """Scale a picture so that it covers the size, and cut what juts out on both sides alike."""
     scale = max(width / image.shape[1], height / image.shape[0])
-    cover_width = max(width, round(image.shape[1] * scale))
-    cover_height = max(height, round(image.shape[0] * scale))
+    # Cut before scaling: a thin strip scaled to cover would be huge.
+    w = min(image.shape[1], max(1, round(width / scale)))
+    h = min(image.shape[0], max(1, round(height / scale)))
+    x, y = (image.shape[1] - w) // 2, (image.shape[0] - h) // 2
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    scaled = cv2.resize(image, (cover_width, cover_height), interpolation=interpolation)
-    x, y = (cover_width - width) // 2, (cover_height - height) // 2
-    return np.ascontiguousarray(scaled[y : y + height, x : x + width], np.uint8)
+    cut = image[y : y + h, x : x + w]
+    return np.asarray(cv2.resize(cut, (width, height), interpolation=interpolation), np.uint8)

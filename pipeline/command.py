@@ -132,7 +132,10 @@ def _stop_on_signal() -> Iterator[tuple[Event, list[int]]]:
         received.append(number)
         stop.set()
 
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hangup := getattr(signal, "SIGHUP", None):  # not on Windows
+        numbers.append(hangup)
+    old = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield stop, received
     finally:
@@ -181,11 +184,11 @@ def _report(summary: Summary, output: Path | None) -> None:
 
 def _say(text: str) -> None:
     """Print a line as it is: names of files may hold what looks like markup."""
-    console.print(text, soft_wrap=True, markup=False)
+    console.print(text, soft_wrap=True, markup=False, emoji=False)
 
 
 def _complain(message: str, code: int) -> None:
-    console.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True)
+    console.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, emoji=False)
     sys.exit(code)
 
 

@@ -38,7 +38,7 @@ def convert(
     input: str | Path,
     output: str | Path,
     *,
-    background: str = "blur",
+    background: str | Path = "blur",
     model: str | Path = DEFAULT,
     engine: str = "auto",
     matte: MatteSettings | None = None,
@@ -67,7 +67,7 @@ def convert(
     input, output = Path(input), Path(output)
     with ExitStack() as stack:
         source = stack.enter_context(open_file(input))
-        _refuse_same(input, output)
+        _refuse_inputs_as_outputs(source, input, Path(background), output)
         effect = stack.enter_context(
             VirtualBackground(background, model=model, engine=engine, matte=matte)
         )
@@ -142,6 +142,19 @@ def _image_targets(source: ImageSource, output: Path) -> list[Path]:
     return [output / path.name for path in source.paths]
 
 
-def _refuse_same(input: Path, output: Path) -> None:
-    if output.exists() and input.exists() and output.samefile(input):
-        raise UserError(f"{output} is the input itself; choose another name for the output.")
+def _refuse_inputs_as_outputs(source: Source, input: Path, background: Path, output: Path) -> None:
+    """Nothing that is read may be written, also under another name or behind a link."""
+    read, written = [input, background], [output]
+    if isinstance(source, ImageSource):
+        read, written = [*source.paths, background], _image_targets(source, output)
+    taken = {_identity(path) for path in read if path.is_file()}
+    for path in written:
+        if path.is_file() and _identity(path) in taken:
+            raise UserError(
+                f"{path} is the input itself or the background; choose another name for the output."
+            )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

@@ -49,7 +49,7 @@ class VirtualBackground:
 
     def __init__(
         self,
-        background: str = "blur",
+        background: str | Path = "blur",
         *,
         model: str | Path = DEFAULT,
         engine: str = "auto",
@@ -75,6 +75,7 @@ class VirtualBackground:
         Raises:
             ValueError: it has another type or shape.
         """
+        frame_bgr = np.asarray(frame_bgr)
         shape = frame_bgr.shape
         if frame_bgr.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
             raise ValueError(f"got {frame_bgr.dtype} {shape}, expected uint8 (H, W, 3)")

@@ -26,6 +26,23 @@ class MatteSettings:
     low: float = 0.06
     high: float = 0.94
 
+    def __post_init__(self) -> None:
+        """Refuse what makes no matte.
+
+        Raises:
+            ValueError: a value is outside its range.
+        """
+        if not (
+            0 <= self.steadiness <= 1
+            and 1 <= self.edge_radius <= 64
+            and 0 < self.edge_smoothness < float("inf")
+            and 0 <= self.low < self.high <= 1
+        ):
+            raise ValueError(
+                f"{self}: expected steadiness 0..1, edge_radius 1..64, edge_smoothness above 0 and "
+                "0 <= low < high <= 1"
+            )
+
 
 class Matte:
     """Keeps the one state over time that the pipeline has: the steadied mask."""

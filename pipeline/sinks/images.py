@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class ImageSink(Sink):
         super().__init__()
         self._paths, self._overwrite = paths, overwrite
         for path in paths:
-            if path.exists() and not overwrite:
+            if os.path.lexists(path) and not overwrite:
                 raise UserError(f"{path} exists already; choose another name or add --overwrite.")
 
     def write(self, frame: Frame) -> None:

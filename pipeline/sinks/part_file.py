@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from secrets import token_hex
 
 from seg_stream.pipeline.errors import UserError
 
@@ -21,21 +22,40 @@ class PartFile:
         folder = target.absolute().parent
         if target.is_dir():
             raise UserError(f"{target} is a folder, expected a file name for the output.")
-        if target.exists() and not overwrite:
-            raise UserError(f"{target} exists already; choose another name or add --overwrite.")
+        self._overwrite = overwrite
+        if os.path.lexists(target) and not overwrite:
+            raise self._exists()
         if not folder.is_dir():
             raise UserError(f"The folder {folder} does not exist; create it first.")
-        self.path = folder / f".{target.stem}.{os.getpid()}.part{target.suffix}"
+        self.path = folder / f".{token_hex(8)}.part{target.suffix}"
         try:
-            self.path.open("wb").close()
+            self.path.open("xb").close()
         except OSError as error:
             raise UserError(
                 f"The folder {folder} cannot be written ({error.strerror}); choose another."
             ) from None
 
     def commit(self) -> None:
-        """Make the file appear under its name."""
-        self.path.replace(self.target)
+        """Make the file appear under its name.
+
+        Raises:
+            UserError: another file has come under that name in between.
+        """
+        if self._overwrite:
+            self.path.replace(self.target)
+            return
+        try:
+            os.link(self.path, self.target)  # unlike a rename, it never replaces
+        except FileExistsError:
+            raise self._exists() from None
+        except OSError:  # a file system without links
+            if os.path.lexists(self.target):
+                raise self._exists() from None
+            self.path.replace(self.target)
+        self.path.unlink(missing_ok=True)
+
+    def _exists(self) -> UserError:
+        return UserError(f"{self.target} exists already; choose another name or add --overwrite.")
 
     def discard(self) -> None:
         """Remove what was written."""

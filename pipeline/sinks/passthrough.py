@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import av
 
-from seg_stream.pipeline.sources.video import open_video
+from seg_stream.pipeline.sources.video import open_video, video_stream
 
 CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 """Metadata that speak of the file itself and not of what is in it."""
@@ -24,11 +25,12 @@ class Passthrough:
     def __init__(self, source: Path, output: av.container.OutputContainer) -> None:
         self.notes: list[str] = []
         self._source, self._output = open_video(source), output
+        self._video = video_stream(self._source)
         self._targets: dict[int, Any] = {}
         self._packets: Iterator[av.Packet[Any]] = iter(())
         self._next: av.Packet[Any] | None = None
         self._last_dts: dict[int, int] = {}
-        self._backward: Counter[int] = Counter()
+        self._unusable: Counter[int] = Counter()
 
     def add_streams(self, video: av.VideoStream) -> None:
         """Declare the copied streams in the output; call it before the first packet is written.
@@ -38,19 +40,19 @@ class Passthrough:
         """
         self._output.metadata.update(_tags(self._source.metadata))
         self._output.set_chapters(self._source.chapters())
-        video.metadata.update(_tags(self._source.streams.video[0].metadata))
+        video.metadata.update(_tags(self._video.metadata))
         chosen = [stream for stream in self._source.streams if self._add(stream)]
         if chosen:
             self._packets = self._source.demux(*chosen)
             self._next = self._read()
 
     def _add(self, stream: Any) -> bool:
-        if stream is self._source.streams.video[0]:
+        if stream is self._video:
             return False
         # A stream that FFmpeg has no decoder for has no codec context either.
         codec = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
-        copied = stream.type in ("audio", "subtitle")
-        if not copied or codec not in self._output.supported_codecs:
+        copied = stream.type in ("audio", "subtitle") and codec != "unknown"
+        if not copied or not _fits(stream, codec, self._output.format.name):
             where = f"; {self._output.format.name} cannot hold it" if copied else ""
             self.notes.append(
                 f"The {stream.type} stream {stream.index} ({codec}) was left out{where}."
@@ -70,18 +72,23 @@ class Passthrough:
             if end_s is not None and float(dts * packet.time_base) > end_s:
                 return
             if dts < self._last_dts.get(index, dts):  # files that were joined; no muxer takes it
-                self._backward[index] += 1
+                self._unusable[index] += 1
             else:
                 self._last_dts[index] = dts
                 packet.stream = self._targets[index]
-                self._output.mux(packet)
+                try:
+                    self._output.mux(packet)
+                except (av.InvalidDataError, av.ArgumentError):  # damaged, or the same time twice
+                    self._unusable[index] += 1
             self._next = self._read()
 
     def finish(self, end_s: float | None) -> None:
         """Write what is left, up to a time if one is given, and take stock."""
         self.copy_until(end_s)
-        for index, count in self._backward.items():
-            self.notes.append(f"{count} packets of stream {index} go back in time: left out.")
+        for index, count in self._unusable.items():
+            self.notes.append(
+                f"{count} packets of stream {index} are damaged or go back in time: left out."
+            )
 
     def close(self) -> None:
         """Close the source."""
@@ -97,6 +104,19 @@ class Passthrough:
                 return None
             if packet is None or (packet.dts is not None and packet.size):
                 return packet
+
+
+def _fits(stream: Any, codec: str, container: str) -> bool:
+    """Whether a container takes a stream: tried out on an empty file in memory."""
+    if container == "mp4" and codec.startswith("pcm_"):
+        return False  # its muxer notices only when the packets come
+    try:
+        with av.open(io.BytesIO(), "w", format=container) as scratch:
+            scratch.add_stream_from_template(stream)
+            scratch.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:

@@ -97,7 +97,7 @@ class CameraSource(Source):
 
 
 def _open(number: int) -> cv2.VideoCapture:
-    if number < 0:
+    if not 0 <= number < 1000:
         raise UserError(f"Camera {number} is not a camera; they are counted from 0.")
     level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)

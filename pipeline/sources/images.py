@@ -31,7 +31,7 @@ class ImageSource(Source):
         self.name = str(path)
         self.rate, self.time_base = Fraction(1), Fraction(1)
         if path.is_dir():
-            self.paths = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            self.paths = sorted(p for p in path.iterdir() if _is_picture(p))
             if not self.paths:
                 raise UserError(f"{path} has no pictures; expected {', '.join(sorted(SUFFIXES))}.")
         else:
@@ -62,6 +62,11 @@ class ImageSource(Source):
         """See `Source.close`."""
 
 
+def _is_picture(path: Path) -> bool:
+    """By its name; hidden files are not the user's."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
 def read_image(path: Path) -> Image:
     """Read a picture as (H, W, 3) uint8 BGR, turned upright as its EXIF data says.
 
@@ -70,6 +75,8 @@ def read_image(path: Path) -> Image:
     """
     if not path.exists():
         raise UserError(f"{path} does not exist; check the name.")
+    if not path.is_file():
+        raise UserError(f"{path} is a folder or a device, expected a picture.")
     try:
         data = np.fromfile(path, np.uint8)  # not imread: it cannot open every name on every system
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None

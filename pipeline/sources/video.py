@@ -9,6 +9,7 @@ from time import perf_counter
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 from seg_stream.pipeline.colour import FULL_RANGE, HDR_TRANSFERS, Colour
 from seg_stream.pipeline.errors import UserError
@@ -23,7 +24,10 @@ NOMINAL_RATE = Fraction(25)
 AVFMT_NOTIMESTAMPS = 0x80
 """FFmpeg's flag for formats without times, such as raw H.264."""
 
-TAIL_S = 0.5
+NOT_VIDEO = {"hls": "a playlist", "concat": "a list of files", "tty": "a text"}
+"""FFmpeg's formats that lead to other files, or turn anything into pictures."""
+
+TAIL_S = 1.0
 """Seconds by which the picture may end before the sound without a word about it."""
 
 
@@ -40,7 +44,7 @@ class VideoSource(Source):
         self._damaged = self._patched = self._unseen = 0
         self._container = open_video(path)
         try:
-            self._stream = self._container.streams.video[0]
+            self._stream = video_stream(self._container)
             self._read_header()
             self._pictures = self._decode()
             self._first = self._read_first()
@@ -167,11 +171,11 @@ def open_video(path: Path) -> av.container.InputContainer:
     Raises:
         UserError: it is missing, unreadable, or has no video stream.
     """
-    if path.is_dir():
-        raise UserError(f"{path} is a folder without pictures; give a video file.")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a folder or a device, expected a video file.")
     try:
         # Absolute, since FFmpeg takes what stands before a colon for a protocol.
-        container = av.open(str(path.absolute()), mode="r")
+        container = av.open(str(path.absolute()), mode="r", metadata_errors="replace")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the name.") from None
     except PermissionError:
@@ -179,10 +183,19 @@ def open_video(path: Path) -> av.container.InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{path} is not a video that can be read ({reason}).") from None
-    if not container.streams.video:
+    kind = container.format.name
+    if kind in NOT_VIDEO or not container.streams.video:
         container.close()
-        raise UserError(f"{path} has no video stream; give a file with pictures.")
+        what = f"is {NOT_VIDEO[kind]}" if kind in NOT_VIDEO else "has no video stream"
+        raise UserError(f"{path} {what}, expected a video file.")
     return container
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream:
+    """The first stream that is a video and not a cover picture, if there is one."""
+    videos = container.streams.video
+    moving = [s for s in videos if not s.disposition & Disposition.attached_pic]
+    return (moving or list(videos))[0]
 
 
 def _duration_s(

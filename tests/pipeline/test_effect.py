@@ -145,13 +145,20 @@ def test_an_array_that_is_no_picture_is_refused(wrong: Any, effect: VirtualBackg
 
 
 def test_settings_of_the_matte_are_taken(brightness_model: Path) -> None:
-    """With thresholds beyond any probability nobody is ever sure to be there."""
+    """A wider, coarser edge filter leaves other pixels."""
     with VirtualBackground("#00b140", model=brightness_model) as effect:
         usual = effect(photo())
-    settings = MatteSettings(low=1.5, high=2.5)
+    settings = MatteSettings(edge_radius=12, edge_smoothness=1.0)
     with VirtualBackground("#00b140", model=brightness_model, matte=settings) as effect:
-        assert (effect(photo()) == GREEN).all()
-    assert (usual != GREEN).any()
+        assert (effect(photo()) != usual).any()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"low": 0.9, "high": 0.1}, {"edge_radius": 10**6}, {"steadiness": float("nan")}]
+)
+def test_settings_that_make_no_matte_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="expected steadiness"):
+        MatteSettings(**wrong)
 
 
 def test_the_engine_that_runs_is_named(effect: VirtualBackground) -> None:
