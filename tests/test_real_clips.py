@@ -46,7 +46,10 @@ def test_a_real_clip_comes_out_whole(clip: Path, tmp_path: Path) -> None:
     assert audio_out == audio_in
     assert not summary.notes
     if clip.suffix != ".264":  # raw streams have no times to keep
-        assert np.allclose(times_in, times_out, atol=0.002)
+        # Matroska moves picture and sound together when sound begins before zero, as AAC does.
+        steps = np.subtract(times_out, times_in)
+        assert np.ptp(steps) < 0.002
+        assert 0 <= steps[0] < 0.03
     # The room, at least, is another one.
     changed = [np.abs(a.astype(int) - b).mean() for a, b in zip(grey_in, grey_out, strict=True)]
     assert min(changed) > 8
