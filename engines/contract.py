@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from seg_stream.engines.model_info import ModelInfo
+from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage
 
@@ -60,7 +60,7 @@ def check_mask(mask_hw: FloatImage) -> FloatImage:
     return mask_hw
 
 
-class Engine(ABC):
+class Engine(Closable):
     """A model, loaded and ready. Use it as a context manager, from one thread at a time.
 
     Buffers: the engine reads the input during the call only; the mask it returns belongs to the
@@ -88,18 +88,3 @@ class Engine(ABC):
             ValueError: the shape or type is not the declared one.
             SegStreamError: the engine failed.
         """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free the model; calling it twice is allowed."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

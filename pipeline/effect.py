@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -15,6 +13,7 @@ from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.backgrounds import open_background
 from seg_stream.pipeline.blend import blend
+from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.matte import Matte, MatteSettings
@@ -32,7 +31,7 @@ class _Job:
     mask_hw: FloatImage | None = None
 
 
-class VirtualBackground:
+class VirtualBackground(Closable):
     """Finds the person in frames and puts a background behind; use it as a context manager.
 
     Call it with pictures (BGR, uint8) from one thread, or hand its `stages` to the runner.
@@ -106,14 +105,3 @@ class VirtualBackground:
         """Free engine and background."""
         self.engine.close()
         self._background.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import faulthandler
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,12 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photograph") / "photograph.png"
     cv2.imwrite(str(path), image)
     return path
+
+
+@pytest.fixture
+def no_thread_outlives_its_run() -> Iterator[None]:
+    before = set(threading.enumerate())
+    faulthandler.dump_traceback_later(60, exit=True)  # threads that hang can only be killed
+    yield
+    faulthandler.cancel_dump_traceback_later()
+    assert set(threading.enumerate()) <= before

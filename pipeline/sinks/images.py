@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import to_bgr
 from seg_stream.pipeline.sinks.contract import Sink
-from seg_stream.pipeline.sinks.part_file import PartFile
+from seg_stream.pipeline.sinks.part_file import PartFile, require_free
 
 
 class ImageSink(Sink):
@@ -26,9 +25,9 @@ class ImageSink(Sink):
     def __init__(self, paths: Sequence[Path], *, overwrite: bool = False) -> None:
         super().__init__()
         self._paths, self._overwrite = paths, overwrite
-        for path in paths:
-            if os.path.lexists(path) and not overwrite:
-                raise UserError(f"{path} exists already; choose another name or add --overwrite.")
+        if not overwrite:
+            for path in paths:
+                require_free(path)
 
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""

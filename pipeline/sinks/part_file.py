@@ -23,8 +23,8 @@ class PartFile:
         if target.is_dir():
             raise UserError(f"{target} is a folder, expected a file name for the output.")
         self._overwrite = overwrite
-        if os.path.lexists(target) and not overwrite:
-            raise self._exists()
+        if not overwrite:
+            require_free(target)
         if not folder.is_dir():
             raise UserError(f"The folder {folder} does not exist; create it first.")
         self.path = folder / f".{token_hex(8)}.part{target.suffix}"
@@ -47,16 +47,26 @@ class PartFile:
         try:
             os.link(self.path, self.target)  # unlike a rename, it never replaces
         except FileExistsError:
-            raise self._exists() from None
+            raise _exists(self.target) from None
         except OSError:  # a file system without links
-            if os.path.lexists(self.target):
-                raise self._exists() from None
+            require_free(self.target)
             self.path.replace(self.target)
         self.path.unlink(missing_ok=True)
-
-    def _exists(self) -> UserError:
-        return UserError(f"{self.target} exists already; choose another name or add --overwrite.")
 
     def discard(self) -> None:
         """Remove what was written."""
         self.path.unlink(missing_ok=True)
+
+
+def require_free(target: Path) -> None:
+    """Make sure that nothing, not even a broken link, stands under a name.
+
+    Raises:
+        UserError: something does.
+    """
+    if os.path.lexists(target):
+        raise _exists(target)
+
+
+def _exists(target: Path) -> UserError:
+    return UserError(f"{target} exists already; choose another name or add --overwrite.")

@@ -76,7 +76,7 @@ class VideoSink(Sink):
         picture.pts, picture.time_base = frame.pts, frame.time_base
         self._end_s = float(frame.pts * frame.time_base + 1 / self._rate)
         with self._writing():
-            stream = self._stream or self._start(frame)
+            stream = self._stream or self._start(frame, picture)
             self._mux(stream.encode(picture))
 
     def finish(self) -> None:
@@ -111,12 +111,11 @@ class VideoSink(Sink):
                 f"{self._part.target} cannot be written to its end ({error.strerror})."
             ) from error
 
-    def _start(self, frame: Frame) -> av.VideoStream:
+    def _start(self, frame: Frame, first: av.VideoFrame) -> av.VideoStream:
         name, options = ENCODERS[self._part.target.suffix.lower()]
         stream = self._container.add_stream(name, rate=self._rate, options=dict(options))
         if not isinstance(stream, av.VideoStream):
             raise TypeError(f"{name} is not a video encoder")
-        first = to_picture(frame)
         codec = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, first.format.name
         codec.time_base = frame.time_base

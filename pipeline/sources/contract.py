@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from fractions import Fraction
-from types import TracebackType
-from typing import Self
 
+from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.frame import Frame
 
 
-class Source(ABC):
+class Source(Closable):
     """Frames in the order of their time. A context manager; iterate it once, from one thread.
 
     `live` decides whether the pipeline waits or keeps the newest frame. `frames` is the expected
@@ -33,18 +32,3 @@ class Source(ABC):
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Free the file or device; calling it twice is allowed."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

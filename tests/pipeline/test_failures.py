@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import faulthandler
 import resource
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,17 +25,11 @@ WITHIN_S = 1.0
 STAGES = ["read", "prepare", "infer", "composite", "write"]
 
 
+pytestmark = pytest.mark.usefixtures("no_thread_outlives_its_run")
+
+
 class BrokenError(Exception):
     """The failure that the tests inject."""
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_outlives_its_run() -> Iterator[None]:
-    before = set(threading.enumerate())
-    faulthandler.dump_traceback_later(60, exit=True)  # threads that hang can only be killed
-    yield
-    faulthandler.cancel_dump_traceback_later()
-    assert set(threading.enumerate()) <= before
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,17 +19,11 @@ WITHIN_S = 1.0
 """An error has to reach the caller in this time."""
 
 
+pytestmark = pytest.mark.usefixtures("no_thread_outlives_its_run")
+
+
 class BrokenError(Exception):
     """The failure that the tests inject."""
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_outlives_its_run() -> Iterator[None]:
-    before = set(threading.enumerate())
-    faulthandler.dump_traceback_later(60, exit=True)  # threads that hang can only be killed
-    yield
-    faulthandler.cancel_dump_traceback_later()
-    assert set(threading.enumerate()) <= before
 
 
 def collect(into: list[Any]) -> Stage:
