@@ -38,16 +38,25 @@ class ModelInfo(BaseModel):
     """Channel of the output that is the probability of the person, 0..1."""
 
 
-def read_info(model: Path, metadata: Mapping[str, str]) -> ModelInfo:
-    """Read a model's description from a TOML file beside it (`NAME.toml`), or from its metadata.
+def read_info(
+    model: Path, metadata: Mapping[str, str], descriptions: Path | None = None
+) -> ModelInfo:
+    """Read a model's description from a TOML file (`NAME.toml`), or from its metadata.
+
+    Args:
+        model: the ONNX file; the description is looked for beside it.
+        metadata: of the ONNX file.
+        descriptions: a folder in which it is looked for first.
 
     Raises:
         UserError: there is no description, or it is malformed.
     """
     beside = model.with_suffix(".toml")
+    elsewhere = [descriptions / beside.name] if descriptions else []
     try:
-        if beside.is_file():
-            return ModelInfo.model_validate(tomllib.loads(beside.read_text("utf-8-sig")))
+        for path in (*elsewhere, beside):
+            if path.is_file():
+                return ModelInfo.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
         if METADATA_KEY in metadata:
             return ModelInfo.model_validate_json(metadata[METADATA_KEY])
     except ValidationError as error:

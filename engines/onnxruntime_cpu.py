@@ -22,7 +22,9 @@ class OnnxRuntimeEngine(Engine):
             other shapes than one picture in and one map out.
     """
 
-    def __init__(self, model: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self, model: Path, *, threads: int | None = None, descriptions: Path | None = None
+    ) -> None:
         self._session: ort.InferenceSession | None = _open(model, threads)
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or not outputs:
@@ -31,7 +33,7 @@ class OnnxRuntimeEngine(Engine):
                 "expected a portrait model with one input; choose another --model."
             )
         metadata = self._session.get_modelmeta().custom_metadata_map
-        self.info = read_info(model, metadata)
+        self.info = read_info(model, metadata, descriptions)
         self.input = _spec(model, inputs[0], self.info.input_layout, "pixels", channels=3)
         self.output = _spec(model, outputs[0], self.info.output_layout, "probability 0..1")
         skew = (self.output.width * self.input.height) / (self.output.height * self.input.width)

@@ -29,6 +29,9 @@ MIXED = 1 / 8
 """From this alpha on a pixel tells nothing about the room."""
 
 
+TRANSPARENT = "transparent"
+"""The background that is none: the output carries alpha."""
+
 LONGEST_STEP_S = Fraction(1)
 """A background video moves on by at most this between two frames, and so never has to catch up."""
 

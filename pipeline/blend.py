@@ -34,15 +34,54 @@ def blend(
     Returns:
         New planes.
     """
-    alphas: dict[tuple[int, ...], FloatImage] = {alpha_hw.shape: alpha_hw}
-    result = []
-    for plane, room in zip(planes, background, strict=True):
+    alphas = _alphas(planes, alpha_hw)
+    return tuple(
+        _blend_plane(plane, alpha, room)
+        for plane, alpha, room in zip(planes, alphas, background, strict=True)
+    )
+
+
+def cut_out(
+    planes: Sequence[Image], alpha_hw: FloatImage, empty: Sequence[int]
+) -> tuple[Image, ...]:
+    """The person's own colour, not multiplied by alpha, for an output that carries alpha itself.
+
+    Args:
+        planes: of the frame, uint8, (H, W, 3) or Y, U, V.
+        alpha_hw: float32 (H, W) in 0..1.
+        empty: the value for each plane where nobody is.
+
+    Returns:
+        New planes.
+    """
+    alphas = _alphas(planes, alpha_hw)
+    return tuple(
+        _cut_out_plane(plane, alpha, value)
+        for plane, alpha, value in zip(planes, alphas, empty, strict=True)
+    )
+
+
+def _alphas(planes: Sequence[Image], alpha_hw: FloatImage) -> list[FloatImage]:
+    """Alpha at each plane's size; chroma is smaller."""
+    sizes: dict[tuple[int, ...], FloatImage] = {alpha_hw.shape: alpha_hw}
+    for plane in planes:
         size = plane.shape[:2]
-        if size not in alphas:  # chroma is smaller
+        if size not in sizes:
             resized = cv2.resize(alpha_hw, size[::-1], interpolation=cv2.INTER_AREA)
-            alphas[size] = np.asarray(resized, np.float32)
-        result.append(_blend_plane(plane, alphas[size], room))
-    return tuple(result)
+            sizes[size] = np.asarray(resized, np.float32)
+    return [sizes[plane.shape[:2]] for plane in planes]
+
+
+def _cut_out_plane(plane: Image, alpha_hw: FloatImage, empty: int) -> Image:
+    someone = np.asarray(cv2.inRange(alpha_hw, SURE, 2.0), np.uint8)
+    out = np.asarray(cv2.copyTo(plane, someone, np.full(plane.shape, empty, np.uint8)), np.uint8)
+    mixed = cv2.inRange(alpha_hw, SURE, 1 - SURE)
+    if 0 < cv2.countNonZero(mixed) <= EDGE_SHARE * mixed.size:
+        points: Any = cv2.findNonZero(mixed)
+        xs, ys = points.reshape(-1, 2).T
+        alpha = alpha_hw[ys, xs] if plane.ndim == 2 else alpha_hw[ys, xs, None]
+        out[ys, xs] = np.rint(EdgeColour(plane, alpha_hw).at(xs, ys, alpha)).astype(np.uint8)
+    return out
 
 
 def _blend_plane(plane: Image, alpha_hw: FloatImage, room: Image) -> Image:

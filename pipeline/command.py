@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,27 +14,23 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
 from seg_stream.engines.models import DEFAULT
-from seg_stream.pipeline.conversion import Summary, convert, open_sink, stream
+from seg_stream.pipeline.batch import Outcome, Task, is_batch, plan, run_batch
+from seg_stream.pipeline.console import as_json, bars, console, report, report_batch, say
+from seg_stream.pipeline.conversion import SinkOptions, Summary, convert, open_sink, stream
+from seg_stream.pipeline.describe import describe
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import SegStreamError, UserError
-from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
+from seg_stream.pipeline.sinks.images import is_numbered
 from seg_stream.pipeline.sinks.window import WindowSink
 from seg_stream.pipeline.sources.camera import CameraSource
+from seg_stream.pipeline.sources.trim import Trim, parse_trim
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-console = Console(stderr=True, highlight=False)
 
 
 def main() -> None:
@@ -60,9 +57,9 @@ def seg_stream(
         int | None, typer.Option(help="Number of the camera; shows a preview.", show_default=False)
     ] = None,
     input: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="Video, picture, or folder of pictures to convert.",
+            help="Video, picture or folder to convert; give it again for more.",
             show_default=False,
             readable=False,  # not its check: ours has more to say
         ),
@@ -70,54 +67,191 @@ def seg_stream(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="What to write: .mp4 .mkv .mov .webm, a picture, or a folder.", readable=False
+            help="What to write: .mp4 .mkv .mov .webm .webp, a picture, or a folder.",
+            readable=False,
         ),
     ] = None,
     bg: Annotated[
-        str, typer.Option(help="Background: blur, '#rrggbb', a picture, or a video (looped).")
+        str,
+        typer.Option(help="blur, '#rrggbb', transparent, a picture, or a video (looped)."),
     ] = "blur",
     model: Annotated[str, typer.Option(help="A shipped model's name or an .onnx file.")] = DEFAULT,
     engine: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    every: Annotated[
+        int,
+        typer.Option(help="Run the network on every Nth frame, move the mask along in between."),
+    ] = 1,
+    matte: Annotated[
+        Path | None, typer.Option(help="Also write the alpha as grey video.", readable=False)
+    ] = None,
+    trim: Annotated[
+        str | None, typer.Option(metavar="START-END", help="Only this part, say 0:10-1:20.")
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, h265, vp9, av1, prores or ffv1.", show_default="the file's kind"),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(help="Constant rate factor, lower is better.", show_default="the codec's"),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="ultrafast to veryslow.", show_default="veryfast")
+    ] = None,
+    bitrate: Annotated[
+        str | None, typer.Option(help="5M or 800k, instead of a quality.", show_default=False)
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
+    ] = False,
+    json_wanted: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
+    ] = False,
     version: Annotated[  # noqa: ARG001  # its callback does the work
         bool, typer.Option("--version", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Put a virtual background behind the person in a camera's picture, a video or a photo."""
-    if (camera is None) == (input is None):
+    if (camera is None) == (not input):
         raise UserError("Give either --camera NUMBER or --input FILE; see seg-stream --help.")
+    encoding = Encoding(codec, quality, preset, None if bitrate is None else parse_bitrate(bitrate))
     with _stop_on_signal() as (stop, signals):
         if camera is not None:
-            summary = _run_camera(camera, output, bg, model, engine, overwrite, stop)
-        elif input is None or output is None:
+            files_only = (
+                ("--matte", matte), ("--trim", trim), ("--dry-run", dry_run),
+                ("--every", every != 1), ("--json", json_wanted),
+            )  # fmt: skip
+            for name, given in files_only:
+                if given:
+                    raise UserError(f"{name} is for files, not for a camera; leave it out.")
+            summary = _run_camera(
+                camera, output, SinkOptions(encoding, False, overwrite), bg, model, engine, stop
+            )
+            report(summary, output)
+            if not summary.stopped:
+                raise typer.Exit(1)  # the camera went away; the note has said so
+            return
+        if not input or output is None:
             raise UserError("Say where the result goes: add --output FILE.")
-        else:
-            with _progress() as show:
-                summary = convert(
-                    input, output, background=bg, model=model, engine=engine,
-                    overwrite=overwrite, stop=stop, progress=show,
-                )  # fmt: skip
-    _report(summary, output)
-    if camera is not None and not summary.stopped:
-        raise typer.Exit(1)  # the camera went away; the note has said so
-    if signals and summary.stopped and camera is None:
+        part = None if trim is None else parse_trim(trim)
+        several = is_batch(input)
+        if several and matte:
+            raise UserError("--matte names one file, but there are several inputs; leave it out.")
+        suffix = ".mov" if bg == "transparent" else None
+        tasks = plan(input, output, suffix) if several else [Task(input[0], output)]
+        if dry_run:
+            _show_plan(tasks, encoding, bg, part, json_wanted)
+            return
+        if several:
+            _make_folder(output)
+
+        def convert_one(task: Task) -> Summary:
+            return convert(
+                task.input, task.output, background=bg, model=model, engine=engine, every=every,
+                encoding=encoding, matte_output=matte, trim=part, overwrite=overwrite, stop=stop,
+                progress=show, keep_partial=not several,
+            )  # fmt: skip
+
+        with bars(len(tasks)) as show:
+            if not several:
+                if tasks[0].input.exists() and console.is_terminal:
+                    say(str(describe(tasks[0].input, part)))
+                show.begin(tasks[0])
+                summary = convert_one(tasks[0])
+            else:
+
+                def end(outcome: Outcome) -> None:
+                    show.end(outcome)
+                    if outcome.summary:
+                        report(outcome.summary, outcome.task.output)
+
+                result = run_batch(
+                    tasks, convert_one, overwrite=overwrite, stop=stop, begin=show.begin, end=end
+                )
+    if several:
+        report_batch(result)
+        if json_wanted:
+            print(json.dumps([_outcome_json(outcome) for outcome in result.outcomes], indent=2))
+        if signals and result.of("stopped"):
+            raise typer.Exit(128 + signals[0])
+        failed = result.of("failed")
+        if failed:
+            raise typer.Exit(1 if any(outcome.our_fault for outcome in failed) else 2)
+        return
+    report(summary, output)
+    if json_wanted:
+        print(json.dumps(as_json(summary, output), indent=2))
+    if signals and summary.stopped:
         done = summary.run.items
-        _say(f"Stopped early: the output holds {done} frames." if done else "Stopped early.")
+        say(f"Stopped early: the output holds {done} frames." if done else "Stopped early.")
         raise typer.Exit(128 + signals[0])
 
 
+def _outcome_json(outcome: Outcome) -> dict[str, object]:
+    figures = as_json(outcome.summary, outcome.task.output) if outcome.summary else {}
+    return {
+        "input": str(outcome.task.input),
+        "output": str(outcome.task.output),
+        "state": outcome.state,
+        "why": outcome.why,
+        **figures,
+    }
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"The folder {folder} cannot be made ({error.strerror}).") from None
+
+
+def _show_plan(
+    tasks: list[Task], encoding: Encoding, bg: str, trim: Trim | None, json_wanted: bool
+) -> None:
+    """Say for each file what it is and what would be made of it."""
+    entries = []
+    for task in tasks:
+        description = describe(task.input, trim)
+        encoder = None
+        if description.kind == "video" and not is_numbered(task.output):
+            chosen = choose_encoder(task.output, encoding, transparent=bg == "transparent")
+            settings = " ".join(f"{key} {value}" for key, value in chosen.options.items())
+            encoder = f"{chosen.name} {settings}".strip()
+        there = " (exists already)" if task.output.exists() else ""
+        say(f"{description}\n  -> {task.output}{f', {encoder}' if encoder else ''}{there}")
+        entries.append(
+            {
+                "input": description.as_json(),
+                "output": str(task.output),
+                "encoder": encoder,
+                "exists": bool(there),
+            }
+        )
+    if json_wanted:
+        print(json.dumps(entries, indent=2))
+
+
 def _run_camera(
-    number: int, output: Path | None, bg: str, model: str, engine: str, overwrite: bool, stop: Event
+    number: int,
+    output: Path | None,
+    options: SinkOptions,
+    bg: str,
+    model: str,
+    engine: str,
+    stop: Event,
 ) -> Summary:
+    if bg == "transparent":
+        raise UserError("A preview cannot be transparent; choose another --bg.")
     with ExitStack() as stack:
         effect = stack.enter_context(VirtualBackground(bg, model=model, engine=engine))
         source = stack.enter_context(CameraSource(number))
         sinks: list[Sink] = [stack.enter_context(WindowSink(stop))]
         if output:
-            sinks.append(stack.enter_context(open_sink(source, output, overwrite)))
+            sinks.append(stack.enter_context(open_sink(source, output, options)))
         for note in source.notes:
-            _say(f"Note: {note}")
-        _say(f"{source.name}: {source.width}x{source.height}, {effect.engine.name}")
+            say(f"Note: {note}")
+        say(f"{source.name}: {source.width}x{source.height}, {effect.engine.name}")
         return stream(source, effect, sinks, stop=stop)
 
 
@@ -141,50 +275,6 @@ def _stop_on_signal() -> Iterator[tuple[Event, list[int]]]:
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
-
-
-class _Bar:
-    """A progress bar that takes the runner's reports."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=None, fps=0.0)
-
-    def __call__(self, report: RunReport, frames: int | None) -> None:
-        total = None if frames is None else max(frames, report.items)
-        self._bar.update(self._task, completed=report.items, total=total, fps=report.fps)
-
-
-@contextmanager
-def _progress() -> Iterator[_Bar]:
-    with Progress(
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[fps]:.1f} fps"),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        yield _Bar(bar)
-
-
-def _report(summary: Summary, output: Path | None) -> None:
-    for note in summary.notes:
-        _say(f"Note: {note}")
-    run = summary.run
-    stages = ", ".join(f"{name} {run.mean_ms(name):.1f}" for name in run.busy_s)
-    dropped = f", {run.dropped} dropped" if run.dropped else ""
-    where = f" -> {output}" if output else ""
-    _say(
-        f"{run.items} frames{dropped}, {run.fps:.1f} fps, ms a frame: {stages}; "
-        f"{summary.engine}{where}"
-    )
-
-
-def _say(text: str) -> None:
-    """Print a line as it is: names of files may hold what looks like markup."""
-    console.print(text, soft_wrap=True, markup=False, emoji=False)
 
 
 def _complain(message: str, code: int) -> None:

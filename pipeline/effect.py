@@ -7,18 +7,21 @@ from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 
+import cv2
 import numpy as np
 
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.select import open_engine
-from seg_stream.pipeline.backgrounds import open_background
-from seg_stream.pipeline.blend import blend
+from seg_stream.pipeline.backgrounds import TRANSPARENT, open_background
+from seg_stream.pipeline.blend import blend, cut_out
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.colour import Colour
+from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.matte import Matte, MatteSettings
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.runner import Stage
+from seg_stream.pipeline.tracking import MaskTracker
 from seg_stream.pipeline.types import FloatImage, Image
 
 
@@ -37,10 +40,12 @@ class VirtualBackground(Closable):
     Call it with pictures (BGR, uint8) from one thread, or hand its `stages` to the runner.
 
     Args:
-        background: `blur`, `#rrggbb`, or the name of a picture or video file.
+        background: `blur`, `#rrggbb`, `transparent`, or the name of a picture or video file.
         model: name of a shipped model or path of an ONNX file.
         engine: `auto` or an engine's name.
         matte: how the alpha is made.
+        keep_alpha: let the frames carry their alpha.
+        every: run the network on every so many frames and move the mask along in between.
 
     Raises:
         UserError: one of these cannot be used.
@@ -53,8 +58,16 @@ class VirtualBackground(Closable):
         model: str | Path = DEFAULT,
         engine: str = "auto",
         matte: MatteSettings | None = None,
+        keep_alpha: bool = False,
+        every: int = 1,
     ) -> None:
-        self._background = open_background(background)
+        if every < 1:
+            raise UserError(f"The network cannot run on every {every} frames; give 1 or more.")
+        self.transparent = str(background) == TRANSPARENT
+        self._background = open_background("#000000" if self.transparent else background)
+        self._keep_alpha = keep_alpha or self.transparent
+        self._every = every
+        self._tracker = MaskTracker()
         try:
             self.engine = open_engine(engine, model)
         except BaseException:
@@ -92,14 +105,27 @@ class VirtualBackground(Closable):
         return _Job(frame, prepare(frame, self.engine.input, self.engine.info))
 
     def _infer(self, job: _Job) -> _Job:
-        return replace(job, mask_hw=self.engine.infer(job.input))
+        if job.frame.still or self._every == 1:
+            return replace(job, mask_hw=self.engine.infer(job.input))
+        grey = self._tracker.grey(job.frame)
+        if job.frame.index % self._every == 0 or not self._tracker.follows(grey):
+            mask_hw = self._tracker.start(grey, self.engine.infer(job.input))
+        else:
+            mask_hw = self._tracker.move(grey)
+        return replace(job, mask_hw=mask_hw)
 
     def _composite(self, job: _Job) -> Frame:
         if job.mask_hw is None:
             raise ValueError("the job has no mask; infer comes before composite")
         alpha_hw = self._matte(job.mask_hw, job.frame)
-        background = self._background.planes(job.frame, alpha_hw)
-        return replace(job.frame, planes=blend(job.frame.planes, alpha_hw, background))
+        frame = job.frame
+        alpha = cv2.convertScaleAbs(alpha_hw, alpha=255) if self._keep_alpha else None
+        kept = None if alpha is None else np.asarray(alpha, np.uint8)
+        if self.transparent:
+            planes = cut_out(frame.planes, alpha_hw, frame.black())
+        else:
+            planes = blend(frame.planes, alpha_hw, self._background.planes(frame, alpha_hw))
+        return replace(frame, planes=planes, alpha_hw=kept)
 
     def close(self) -> None:
         """Free engine and background."""

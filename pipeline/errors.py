@@ -7,3 +7,7 @@ class SegStreamError(Exception):
 
 class UserError(SegStreamError):
     """The user asked for what cannot be done; exit code 2."""
+
+
+class Stopped(SegStreamError):  # noqa: N818  # nothing went wrong
+    """The run was asked to stop, and what was not whole was thrown away."""

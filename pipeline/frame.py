@@ -35,6 +35,9 @@ class Frame:
     time_base: Fraction
     captured_s: float
     still: bool = False
+    alpha_hw: Image | None = None
+    """What the person covers, uint8 (H, W) 0..255, where an output asks for it; a frame with it is
+    the person alone in straight (not premultiplied) colours, if the background is transparent."""
 
     @property
     def height(self) -> int:
@@ -43,6 +46,12 @@ class Frame:
     @property
     def width(self) -> int:
         return int(self.planes[0].shape[1])
+
+    def black(self) -> tuple[int, ...]:
+        """The value of each plane where the picture is black."""
+        if self.format == "bgr24":
+            return (0,)
+        return (0 if self.colour.full_range else 16, 128, 128)
 
     def luma(self) -> Image:
         """The brightness, (H, W) uint8: a view of the Y plane, or computed from BGR."""

@@ -23,8 +23,8 @@ class MatteSettings:
     steadiness: float = 0.7
     edge_radius: int = 3
     edge_smoothness: float = 4e-4
-    low: float = 0.06
-    high: float = 0.94
+    low: float = 0.25
+    high: float = 0.75
 
     def __post_init__(self) -> None:
         """Refuse what makes no matte.

@@ -69,8 +69,13 @@ def planes_of(picture: av.VideoFrame) -> tuple[Image, ...]:
     return tuple(planes)
 
 
-def to_picture(frame: Frame) -> av.VideoFrame:
-    """Copy a frame into a new PyAV picture; BGR becomes 4:2:0 (4:4:4 for odd sizes) in BT.709."""
+def to_picture(frame: Frame, with_alpha: bool = False) -> av.VideoFrame:
+    """Copy a frame into a new PyAV picture; BGR becomes 4:2:0 (4:4:4 for odd sizes) in BT.709.
+
+    With alpha the picture is of the same format with a fourth plane (`yuva…`).
+    """
+    if with_alpha:
+        return _with_alpha(frame)
     if frame.format == "bgr24":
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.planes[0]), format="bgr24")
         format = "yuv444p" if (frame.width | frame.height) % 2 else "yuv420p"
@@ -79,6 +84,31 @@ def to_picture(frame: Frame) -> av.VideoFrame:
         )
     picture = av.VideoFrame(frame.width, frame.height, frame.format)
     for target, plane in zip(planes_of(picture), frame.planes, strict=True):
+        np.copyto(target, plane)
+    return picture
+
+
+def to_bt601(picture: av.VideoFrame, frame: Frame) -> av.VideoFrame:
+    """The same picture in BT.601, limited range, for formats that know no other."""
+    if frame.format == "bgr24":  # `to_picture` made BT.709 of it
+        matrix, full_range = Matrix.BT709, False
+    else:
+        matrix, full_range = frame.colour.matrix(frame.height), frame.colour.full_range
+    return picture.reformat(
+        format=picture.format.name,
+        src_colorspace=_COLORSPACE[matrix],
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=ColorRange.JPEG if full_range else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def _with_alpha(frame: Frame) -> av.VideoFrame:
+    opaque = to_picture(frame)
+    picture = av.VideoFrame(frame.width, frame.height, opaque.format.name.replace("yuv", "yuva"))
+    alpha = np.full((frame.height, frame.width), 255, np.uint8)
+    sources = (*planes_of(opaque), alpha if frame.alpha_hw is None else frame.alpha_hw)
+    for target, plane in zip(planes_of(picture), sources, strict=True):
         np.copyto(target, plane)
     return picture
 

@@ -100,7 +100,7 @@ def test_all_of_them_import_together() -> None:
         "seg_stream.pipeline.sinks.video",
         "seg_stream.pipeline.types",
         "seg_stream.export.command",
-        "seg_stream.training.train",
+        "seg_stream.training.run",
     ],
 )
 def test_it_imports_first_and_alone(name: str) -> None:

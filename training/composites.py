@@ -12,31 +12,34 @@ from seg_stream.training import camera
 from seg_stream.training.framing import draw_varied, draw_webcam, place
 from seg_stream.training.pairs import Portrait
 
+Rooms = dict[str, list[Image]]
+Size = tuple[int, int]
+"""Width and height."""
+
 ROOM_WEIGHTS = {"interior": 0.2, "room": 0.3, "hdri": 0.2, "shop": 0.15, "street": 0.15}
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
 
 
 @dataclass(frozen=True)
 class Cast:
-    """The people and rooms to compose from; `headshots` is the share of `portraits`."""
+    """People by the folder they came from, how often each folder is drawn, and rooms by kind."""
 
-    standing: list[Portrait]
-    portraits: list[Portrait]
-    rooms: dict[str, list[Image]]
-    headshots: float = 0.45
+    people: dict[str, list[Portrait]]
+    weights: dict[str, float]
+    rooms: Rooms
 
 
-def compose(cast: Cast, size: int, rng: np.random.Generator) -> tuple[Image, Image]:
-    """Make one training sample.
+def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Image]:
+    """Make one training sample of `size` (W, H).
 
     Returns:
-        The picture, uint8 (size, size, 3) RGB, and the alpha, uint8 (size, size).
+        The picture, uint8 (H, W, 3) RGB, and the alpha, uint8 (H, W).
     """
     kind = rng.random()
     background = room(cast.rooms, size, rng)
     if kind < 0.04:  # nobody there
         frame = background
-        alpha = np.zeros((size, size), np.float32)
+        alpha = np.zeros(size[::-1], np.float32)
     else:
         person = _pick(cast, rng)
         # A real street behind the person; only those whose mask was drawn by hand have one.
@@ -52,7 +55,7 @@ def compose(cast: Cast, size: int, rng: np.random.Generator) -> tuple[Image, Ima
     return np.ascontiguousarray(seen[:, :, ::-1]), matte
 
 
-def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> FloatImage:
+def room(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
     """Draw a room, often put together of two, out of focus, or with furniture-like shapes in it."""
     view = _crop(rooms, size, rng)
     if rng.random() < 0.35:  # part of another room: there are far more rooms than photos of them
@@ -65,7 +68,7 @@ def room(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> 
     return np.asarray(np.clip(view, 0, 255), np.float32)
 
 
-def _crop(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) -> FloatImage:
+def _crop(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
     """A part of a photograph, mirrored half of the time, in another light and tint."""
     kinds = sorted(rooms)
     weights = np.array([ROOM_WEIGHTS.get(kind, 0.2) for kind in kinds])
@@ -75,18 +78,16 @@ def _crop(rooms: dict[str, list[Image]], size: int, rng: np.random.Generator) ->
     crop = rng.uniform(0.25, 1.0)
     h, w = int(height * crop), int(width * crop * rng.uniform(0.6, 1.0))
     y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
-    view = cv2.resize(picture[y : y + h, x : x + w], (size, size), interpolation=cv2.INTER_AREA)
+    view = cv2.resize(picture[y : y + h, x : x + w], size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:
         view = cv2.flip(view, 1)
     tint = np.exp(rng.normal(0, 0.1, 3) + rng.normal(0, 0.25))
     return np.asarray(view * tint.astype(np.float32), np.float32)
 
 
-def _furniture(
-    view: FloatImage, rooms: dict[str, list[Image]], rng: np.random.Generator
-) -> FloatImage:
+def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> FloatImage:
     """Put chair-, screen- and lamp-like shapes behind the person, textured or plain, often dark."""
-    size = view.shape[0]
+    size = (view.shape[1], view.shape[0])
     for _ in range(int(rng.integers(1, 4))):
         if rng.random() < 0.5:
             texture = _crop(rooms, size, rng) * np.float32(rng.uniform(0.2, 1.2))
@@ -97,11 +98,12 @@ def _furniture(
     return view
 
 
-def _shape(size: int, rng: np.random.Generator, largest: float) -> Image:
+def _shape(size: Size, rng: np.random.Generator, largest: float) -> Image:
     """A filled ellipse or box in the lower two thirds; half its sides up to `largest` of `size`."""
-    mask = np.zeros((size, size), np.uint8)
-    centre = (int(rng.integers(size)), int(rng.integers(size // 3, size)))
-    axes = tuple(int(rng.uniform(0.05, largest) * size) for _ in range(2))
+    width, height = size
+    mask = np.zeros((height, width), np.uint8)
+    centre = (int(rng.integers(width)), int(rng.integers(height // 3, height)))
+    axes = tuple(int(rng.uniform(0.05, largest) * side) for side in size)
     if rng.random() < 0.5:
         cv2.ellipse(mask, centre, axes, float(rng.uniform(-30, 30)), 0, 360, 255, -1)
     else:
@@ -119,16 +121,18 @@ def _lay_over(
 
 
 def _pick(cast: Cast, rng: np.random.Generator) -> Portrait:
-    people = cast.portraits if rng.random() < cast.headshots else cast.standing
+    folders = sorted(cast.people)
+    weights = np.array([cast.weights[folder] for folder in folders])
+    people = cast.people[str(rng.choice(folders, p=weights / weights.sum()))]
     return people[int(rng.integers(len(people)))]
 
 
 def _put(
-    person: Portrait, background: FloatImage | None, size: int, rng: np.random.Generator
+    person: Portrait, background: FloatImage | None, size: Size, rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage]:
     """Composite a person over `background`, or over the portrait's own surroundings."""
     framing = (draw_webcam if rng.random() < 0.5 else draw_varied)(person, rng)
-    colour, matte = place(person, framing, (size, size), original=background is None)
+    colour, matte = place(person, framing, size, original=background is None)
     alpha = unit(matte)
     if background is None:
         return colour.astype(np.float32), alpha
@@ -138,10 +142,12 @@ def _put(
 
 
 def _bars(frame: Image, alpha: FloatImage, rng: np.random.Generator) -> tuple[Image, FloatImage]:
-    size = frame.shape[0]
-    bar = int(rng.uniform(0.05, 0.18) * size)
-    inner = (size, size - 2 * bar) if rng.random() < 0.5 else (size - 2 * bar, size)
-    y, x = (size - inner[1]) // 2, (size - inner[0]) // 2
+    height, width = alpha.shape
+    bar = rng.uniform(0.05, 0.18)
+    inner = (width, height - 2 * int(bar * height))
+    if rng.random() < 0.5:
+        inner = (width - 2 * int(bar * width), height)
+    y, x = (height - inner[1]) // 2, (width - inner[0]) // 2
     out, matte = np.zeros_like(frame), np.zeros_like(alpha)
     out[y : y + inner[1], x : x + inner[0]] = cv2.resize(frame, inner, interpolation=cv2.INTER_AREA)
     matte[y : y + inner[1], x : x + inner[0]] = cv2.resize(

@@ -14,29 +14,37 @@ if TYPE_CHECKING:
 
 
 def sample_batch(
-    cast: Cast, size: int, seed: int, epoch: int, first: int, count: int
+    cast: Cast,
+    size: tuple[int, int],
+    seed: int,
+    epoch: int,
+    first: int,
+    count: int,
+    input_range: int = 255,
 ) -> tuple[FloatImage, FloatImage]:
     """Compose `count` samples; sample `i` of epoch `e` depends on (seed, e, i) alone.
 
     Returns:
-        Pixels, float32 (B, S, S, 3) RGB 0..255, and alpha, float32 (B, S, S, 1) 0..1.
+        Pixels, float32 (B, H, W, 3) RGB 0..`input_range`, and alpha, float32 (B, H, W, 1) 0..1, for
+        a `size` of (W, H).
     """
     pairs = [
         compose(cast, size, np.random.default_rng([seed, epoch, i]))
         for i in range(first, first + count)
     ]
     pixels, alpha = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-    return pixels.astype(np.float32), unit(alpha[..., None])
+    return pixels.astype(np.float32) * np.float32(input_range / 255), unit(alpha[..., None])
 
 
 def batches(
     cast: Cast,
     *,
-    size: int,
+    size: tuple[int, int],
     batch: int,
     samples: int,
     seed: int,
     workers: int,
+    input_range: int = 255,
     epoch: int = 0,
     vary: bool = True,
 ) -> keras.utils.PyDataset:
@@ -52,7 +60,8 @@ def batches(
             return samples // batch
 
         def __getitem__(self, index: int) -> tuple[FloatImage, FloatImage]:
-            return sample_batch(cast, size, seed, self._epoch, index * batch, batch)
+            first = index * batch
+            return sample_batch(cast, size, seed, self._epoch, first, batch, input_range)
 
         def on_epoch_end(self, *_: Any) -> None:
             self._epoch += vary

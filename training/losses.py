@@ -12,13 +12,15 @@ def matte_loss(alpha: Any, predicted: Any) -> Any:
     """Cross-entropy weighted at the outline, plus the soft Dice loss of the region.
 
     Dice after Milletari et al., "V-Net", 2016; the outline is where a 7x7 maximum and minimum of
-    the true alpha differ. Both arguments are (N, H, W, 1) in 0..1; returns (N,).
+    the true alpha differ. `alpha` is (N, H, W, 1) and `predicted` (N, H, W, C) in 0..1, each of its
+    channels the person's probability (the article's U-Net has three); returns (N,).
     """
     from keras import ops
 
     dilated = ops.max_pool(alpha, 7, strides=1, padding="same")
     eroded = 1.0 - ops.max_pool(1.0 - alpha, 7, strides=1, padding="same")
     weight = 1.0 + EDGE_WEIGHT * (dilated - eroded)
+    alpha, weight = (ops.broadcast_to(x, ops.shape(predicted)) for x in (alpha, weight))
     predicted = ops.clip(predicted, 1e-6, 1.0 - 1e-6)
     entropy = -(alpha * ops.log(predicted) + (1.0 - alpha) * ops.log(1.0 - predicted))
     axes = (1, 2, 3)
@@ -33,7 +35,7 @@ def iou(alpha: Any, predicted: Any) -> Any:
     from keras import ops
 
     true = ops.cast(alpha > 0.5, "float32")
-    found = ops.cast(predicted > 0.5, "float32")
+    found = ops.cast(ops.mean(predicted, -1, keepdims=True) > 0.5, "float32")
     both = ops.sum(true * found, (1, 2, 3))
     either = ops.sum(ops.maximum(true, found), (1, 2, 3))
     return (both + 1e-6) / (either + 1e-6)

@@ -1,11 +1,13 @@
-"""Read portraits with their alpha, and rooms, into memory."""
+"""Read people with their alpha, and rooms, into memory."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +28,10 @@ TEST_BACKGROUNDS = (
 )
 """Name prefixes of the backgrounds that no model is trained on."""
 
+
+STANDING = 1.65
+"""A person this many times as high as wide stands, 7.5 heads high; others show head and shoulders.
+It parts the street photographs (1.7 and more) from the portraits (1.63 and less)."""
 
 CUT = 20
 """Alpha, 0..255, above which a person at the picture's edge is cut by it."""
@@ -52,36 +58,69 @@ class Portrait:
     head_x: float
 
 
-def load_ccp(folder: Path, split: str, suspects: bool = False) -> list[Portrait]:
-    """Standing people with binary masks (Clothing Co-Parsing); the masks' steps are softened.
+@dataclass(frozen=True)
+class People:
+    """The portraits of one folder, and the files that had to be left out, each with its reason."""
+
+    portraits: list[Portrait]
+    skipped: list[str]
+
+
+def pair_folders(data: Path) -> dict[str, Path]:
+    """Find the folders of image/mask pairs: `data` itself, or those right below it.
 
     Raises:
-        UserError: the index or a file of it is missing or unreadable.
+        UserError: there is none.
     """
-    people = []
-    for row in _index(folder, split, suspects):
-        image = _read(folder / "images" / f"{row['id']}.jpg", cv2.IMREAD_COLOR)
-        mask = _read(folder / "masks" / f"{row['id']}.png", cv2.IMREAD_GRAYSCALE)
-        closed = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
-        alpha = np.asarray(cv2.GaussianBlur(closed, (0, 0), 1.0), np.uint8)
-        top, bottom = _extent(alpha)
-        people.append(_portrait(row["id"], image, alpha, head=(bottom - top) / 7.5))
-    return people
+    if not data.is_dir():
+        raise UserError(f"The data folder {data} does not exist; check the path.")
+    candidates = [data, *sorted(path for path in data.iterdir() if path.is_dir())]
+    found = {path.name: path for path in candidates if (path / "images").is_dir()}
+    if not found:
+        raise UserError(
+            f"{data} has no pairs to train on; expected a folder with images/ and masks/ (or "
+            "alpha/) in it, or several such folders."
+        )
+    return found
 
 
-def load_headshots(folder: Path, split: str, suspects: bool = False) -> list[Portrait]:
-    """Head-and-shoulders portraits with soft alpha, cut by the picture's lower and side edges.
+def load_people(folder: Path, split: str, suspects: bool = False) -> People:
+    """Read one folder of pairs: `images/`, `masks/` or `alpha/`, and an optional `index.csv`.
+
+    The index names the pairs (`id`), their `split` (train, val or test) and which are `suspect`;
+    without one a tenth of the names goes to val and a tenth to test, the same ones every time.
+    Masks are grey, 0..255, or binary in any two values. Portraits of which less than a head is
+    clear of the picture's sides are left out.
+
+    Args:
+        folder: the folder.
+        split: the split to read.
+        suspects: keep the rows that the index calls suspect.
 
     Raises:
-        UserError: the index or a file of it is missing or unreadable.
+        UserError: there is no pair of this split, the index is malformed, a mask has no image or
+            another size, or is in colour. A file that cannot be decoded is skipped.
     """
-    people = []
-    for row in _index(folder, split, suspects):
-        image = _read(folder / "images" / f"{row['id']}.jpg", cv2.IMREAD_COLOR)
-        alpha = _read(folder / "alpha" / f"{row['id']}.png", cv2.IMREAD_GRAYSCALE)
-        top, bottom = _extent(alpha)
-        people.append(_portrait(row["id"], image, alpha, head=0.55 * (bottom - top)))
-    return [person for person in people if person.clear - person.top > 0.9 * person.head]
+    masks = next((folder / name for name in ("masks", "alpha") if (folder / name).is_dir()), None)
+    if masks is None:
+        raise UserError(f"{folder} has no masks/ or alpha/ beside its images/; add the masks.")
+    names = _names(folder, masks, split, suspects)
+    with ThreadPoolExecutor() as pool:
+        read = list(pool.map(lambda name: _read_pair(folder, masks, name), names))
+    portraits = [person for person in read if isinstance(person, Portrait)]
+    skipped = [reason for reason in read if isinstance(reason, str)]
+    if not portraits:
+        raise UserError(
+            f"{folder} has no readable pair for the split '{split}'"
+            f"{f' ({skipped[0]})' if skipped else ''}; add pairs, or check its index.csv."
+        )
+    clear = [person for person in portraits if person.clear - person.top > 0.9 * person.head]
+    if not clear:
+        raise UserError(
+            f"In every portrait of {folder} for the split '{split}' the picture's sides cut the "
+            "head; add others."
+        )
+    return People(clear, skipped)
 
 
 def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]:
@@ -98,12 +137,14 @@ def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]
     for path in sorted(folder.glob("*.jpg")):
         if path.name.startswith(TEST_BACKGROUNDS) != test:
             continue
-        image = _read(path, cv2.IMREAD_COLOR)
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise UserError(f"{path} is not a picture; expected a photograph of a room.")
         scale = 480 / image.shape[0]
         if scale < 1:
             smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            image = np.asarray(smaller, np.uint8)
-        rooms.setdefault(path.name.split("_")[0], []).append(image)
+            image = smaller
+        rooms.setdefault(path.name.split("_")[0], []).append(np.asarray(image, np.uint8))
     if not rooms:
         raise UserError(f"{folder} has no .jpg background; give the folder with the rooms' photos.")
     return rooms
@@ -120,10 +161,73 @@ def streets(people: list[Portrait]) -> list[Image]:
     return views
 
 
-def _portrait(name: str, image: Image, alpha: Image, head: float) -> Portrait:
+def _names(folder: Path, masks: Path, split: str, suspects: bool) -> list[str]:
+    path = folder / "index.csv"
+    if not path.exists():
+        names = sorted(mask.stem for mask in masks.glob("*.png"))
+        return [name for name in names if _split_of(name) == split]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        rows = [row for row in rows if row["split"] == split]
+        return [row["id"] for row in rows if suspects or row.get("suspect") in (None, "", "0")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a CSV file.") from None
+    except KeyError as error:
+        raise UserError(f"{path} has no column {error}; expected id and split.") from None
+
+
+def _split_of(name: str) -> str:
+    return {0: "test", 1: "val"}.get(zlib.crc32(name.encode()) % 10, "train")
+
+
+def _read_pair(folder: Path, masks: Path, name: str) -> Portrait | str:
+    """One portrait, or why it was skipped."""
+    images = [folder / "images" / f"{name}{end}" for end in (".jpg", ".jpeg", ".png")]
+    image_path = next((path for path in images if path.is_file()), None)
+    mask_path = masks / f"{name}.png"
+    if image_path is None:
+        raise UserError(f"{images[0]} is missing, but its mask is there; add it or drop the mask.")
+    if not mask_path.is_file():
+        raise UserError(f"{mask_path} is missing, but the index names it; add it or drop the row.")
+    image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
+    mask = cv2.imread(str(mask_path), cv2.IMREAD_UNCHANGED)
+    if image is None or mask is None:
+        return f"{image_path if image is None else mask_path} cannot be decoded"
+    alpha = _grey(np.asarray(mask), mask_path)
+    if alpha.shape != image.shape[:2]:
+        raise UserError(
+            f"{mask_path} is {alpha.shape[1]}x{alpha.shape[0]}, but its image is "
+            f"{image.shape[1]}x{image.shape[0]}; both must have the same size."
+        )
+    if alpha.max() < 128:
+        return f"{mask_path} shows nobody"
+    if np.isin(alpha, (0, 255)).all():  # binary: close pinholes, soften the steps
+        closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+        alpha = np.asarray(cv2.GaussianBlur(closed, (0, 0), 1.0), np.uint8)
+    return _portrait(name, np.asarray(image, np.uint8), alpha)
+
+
+def _grey(mask: npt.NDArray[Any], path: Path) -> Image:
+    """The mask as (H, W) uint8 0..255; one of two values gets its larger one as 255."""
+    colour = mask[..., :3] if mask.ndim == 3 else mask[..., None]
+    if (colour != colour[..., :1]).any():
+        raise UserError(f"{path} is in colour; a mask must be binary or grey, white for person.")
+    grey = colour[..., 0]
+    if grey.dtype == np.uint16:
+        return (grey >> 8).astype(np.uint8)
+    values = np.unique(grey)
+    if len(values) <= 2:
+        return np.where(grey == values[-1], np.uint8(255 if values[-1] else 0), np.uint8(0))
+    return np.asarray(grey, np.uint8)
+
+
+def _portrait(name: str, image: Image, alpha: Image) -> Portrait:
     colour = blur_fusion(image.astype(np.float32), unit(alpha), (20, 4))
     foreground = np.rint(colour).astype(np.uint8)
-    top, bottom = _extent(alpha)
+    (top, bottom), (left, right) = _extent(alpha, axis=1), _extent(alpha, axis=0)
+    standing = bottom - top > STANDING * (right - left)
+    head = max(1.0, (1 / 7.5 if standing else 0.55) * (bottom - top))
     ys, xs = np.nonzero(alpha > CUT)
     on_edge = (ys == 0) | (ys == alpha.shape[0] - 1) | (xs == 0) | (xs == alpha.shape[1] - 1)
     on_side = ys[(xs == 0) | (xs == alpha.shape[1] - 1)]
@@ -136,34 +240,11 @@ def _portrait(name: str, image: Image, alpha: Image, head: float) -> Portrait:
         top=top,
         clear=int(on_side.min()) if len(on_side) else bottom,
         cut_xy=np.stack([xs[on_edge], ys[on_edge]]),
-        head=max(head, 1.0),
+        head=head,
         head_x=float((columns * np.arange(len(columns))).sum() / max(columns.sum(), 1.0)),
     )
 
 
-def _extent(alpha: Image) -> tuple[int, int]:
-    rows = np.flatnonzero((alpha > 127).any(axis=1))
-    return (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, alpha.shape[0])
-
-
-def _index(folder: Path, split: str, suspects: bool) -> Sequence[dict[str, str]]:
-    path = folder / "index.csv"
-    try:
-        with path.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row["split"] == split]
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read ({error.strerror}); give the data folder."
-        ) from None
-    except KeyError:
-        raise UserError(f"{path} has no column 'split'; expected id, split and suspect.") from None
-    return [row for row in rows if suspects or row["suspect"] == "0"]
-
-
-def _read(path: Path, flag: int) -> Image:
-    picture = cv2.imread(str(path), flag)
-    if picture is None:
-        raise UserError(
-            f"{path} is missing or is not a picture; expected the file of its index row."
-        )
-    return np.asarray(picture, np.uint8)
+def _extent(alpha: Image, axis: int) -> tuple[int, int]:
+    inside = np.flatnonzero((alpha > 127).any(axis=axis))
+    return int(inside[0]), int(inside[-1]) + 1

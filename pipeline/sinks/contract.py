@@ -16,6 +16,9 @@ class Sink(ABC):
     what was not whole.
     """
 
+    cut_short: bool = False
+    """Set it when the source was stopped early: what accompanies the frames then ends with them."""
+
     def __init__(self) -> None:
         self.notes: list[str] = []
 

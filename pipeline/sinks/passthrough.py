@@ -5,26 +5,37 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 
-from seg_stream.pipeline.sources.video import open_video, video_stream
+from seg_stream.pipeline.sources.trim import Trim
+from seg_stream.pipeline.sources.video import open_video, seek, video_stream
 
 CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 """Metadata that speak of the file itself and not of what is in it."""
 
 
+INTERLEAVING_S = 10
+"""Seconds by which packets of one time may lie apart in a file."""
+
+
 class Passthrough:
     """Copies packets of the audio and subtitle streams that the output can hold.
 
-    `notes` names what it cannot carry over.
+    With a trim only its packets are copied, their time counted from its begin. `notes` names what
+    it cannot carry over.
     """
 
-    def __init__(self, source: Path, output: av.container.OutputContainer) -> None:
+    def __init__(
+        self, source: Path, output: av.container.OutputContainer, trim: Trim | None = None
+    ) -> None:
         self.notes: list[str] = []
         self._source, self._output = open_video(source), output
+        self._trim = trim
+        self._shift_s = Fraction(0)
         self._video = video_stream(self._source)
         self._targets: dict[int, Any] = {}
         self._packets: Iterator[av.Packet[Any]] = iter(())
@@ -39,9 +50,15 @@ class Passthrough:
         one of the source.
         """
         self._output.metadata.update(_tags(self._source.metadata))
-        self._output.set_chapters(self._source.chapters())
+        self._output.set_chapters(self._chapters())
         video.metadata.update(_tags(self._video.metadata))
         chosen = [stream for stream in self._source.streams if self._add(stream)]
+        if self._trim:
+            start = self._video.start_time or 0
+            self._shift_s = self._trim.start_s + start * (self._video.time_base or Fraction(0))
+            if chosen and self._trim.start_s:
+                base = self._video.time_base or Fraction(1, av.time_base)
+                seek(self._source, self._video, round(self._shift_s / base))
         if chosen:
             self._packets = self._source.demux(*chosen)
             self._next = self._read()
@@ -82,6 +99,33 @@ class Passthrough:
                     self._unusable[index] += 1
             self._next = self._read()
 
+    def _move(self, packet: av.Packet[Any]) -> Fraction:
+        """Count a packet's time from the trim's begin; returns when it begins, in seconds."""
+        unit = Fraction(packet.time_base)
+        shift = round(self._shift_s / unit)
+        packet.dts = (packet.dts or 0) - shift
+        if packet.pts is None:
+            return packet.dts * unit
+        packet.pts -= shift
+        return packet.pts * unit
+
+    def _chapters(self) -> list[Any]:
+        """The source's chapters, or what of them lies in the trim."""
+        chapters = self._source.chapters()
+        if not self._trim:
+            return chapters
+        kept = []
+        for chapter in chapters:
+            unit = chapter["time_base"] or Fraction(1)
+            shift = round(self._trim.start_s / unit)
+            end = chapter["end"] - shift
+            if self._trim.end_s is not None:
+                end = min(end, round((self._trim.end_s - self._trim.start_s) / unit))
+            start = max(chapter["start"] - shift, 0)
+            if start < end:
+                kept.append({**chapter, "start": start, "end": end})
+        return kept
+
     def finish(self, end_s: float | None) -> None:
         """Write what is left, up to a time if one is given, and take stock."""
         self.copy_until(end_s)
@@ -102,8 +146,18 @@ class Passthrough:
             except (av.FFmpegError, OSError) as error:
                 self.notes.append(f"The sound ends early: it cannot be read ({error.strerror}).")
                 return None
-            if packet is None or (packet.dts is not None and packet.size):
+            if packet is None:
+                return None
+            if packet.dts is None or not packet.size:
+                continue
+            if self._trim is None:
                 return packet
+            begin_s = self._move(packet)
+            length_s = self._trim.end_s and self._trim.end_s - self._trim.start_s
+            if begin_s >= 0 and (length_s is None or begin_s < length_s):
+                return packet
+            if length_s is not None and begin_s > length_s + INTERLEAVING_S:
+                return None
 
 
 def _fits(stream: Any, codec: str, container: str) -> bool:

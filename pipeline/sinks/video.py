@@ -11,26 +11,22 @@ import av
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.picture import to_picture
+from seg_stream.pipeline.picture import to_bt601, to_picture
 from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder
 from seg_stream.pipeline.sinks.part_file import PartFile
 from seg_stream.pipeline.sinks.passthrough import Passthrough
-
-ENCODERS: dict[str, tuple[str, dict[str, str]]] = {
-    ".mp4": ("libx264", {"preset": "veryfast", "crf": "20"}),
-    ".mov": ("libx264", {"preset": "veryfast", "crf": "20"}),
-    ".mkv": ("libx264", {"preset": "veryfast", "crf": "20"}),
-    ".webm": ("libvpx-vp9", {"crf": "32", "b": "0", "deadline": "realtime", "cpu-used": "7",
-                             "row-mt": "1"}),
-}  # fmt: skip
-"""Encoder and its settings by the output's suffix."""
+from seg_stream.pipeline.sources.trim import Trim
 
 
 class VideoSink(Sink):
     """Encodes frames; the file appears under its name when it is whole.
 
     Args:
-        path: output; its suffix chooses container and encoder.
+        path: output; its suffix chooses the container.
+        trim: the part of that file which the frames are from.
+        encoding: what the user asks of the encoder.
+        transparent: write the frames' alpha too.
         rate: nominal frames a second, for the encoder's rate control; times come from the frames.
         sample_aspect_ratio: of the source, 0 if unknown.
         sound_from: file whose audio and subtitle streams are copied, packet by packet.
@@ -47,32 +43,35 @@ class VideoSink(Sink):
         *,
         sample_aspect_ratio: Fraction = Fraction(0),
         sound_from: Path | None = None,
+        trim: Trim | None = None,
+        encoding: Encoding | None = None,
+        transparent: bool = False,
         overwrite: bool = False,
     ) -> None:
         super().__init__()
-        if path.suffix.lower() not in ENCODERS:
-            raise UserError(
-                f"{path}: the kind '{path.suffix}' is not known for video; expected "
-                f"{', '.join(ENCODERS)}."
-            )
+        self._encoder = choose_encoder(path, encoding or Encoding(), transparent=transparent)
+        self._transparent = transparent
         self._rate, self._aspect = rate, sample_aspect_ratio
         self._part = PartFile(path, overwrite=overwrite)
         self._stream: av.VideoStream | None = None
         self._passthrough: Passthrough | None = None
-        self.cut_short = False
-        """Set it when the source was stopped early: the sound then ends with the picture."""
         self._end_s = 0.0
         try:
             self._container = av.open(str(self._part.path), mode="w")
             if sound_from:
-                self._passthrough = Passthrough(sound_from, self._container)
+                self._passthrough = Passthrough(sound_from, self._container, trim)
         except BaseException:
             self.discard()
             raise
 
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""
-        picture = to_picture(frame)
+        picture = to_picture(frame, with_alpha=self._transparent)
+        if self._encoder.pixels:
+            if self._encoder.name == "libwebp_anim":  # always BT.601, limited range
+                picture = to_bt601(picture, frame)
+            if picture.format.name != self._encoder.pixels:
+                picture = picture.reformat(format=self._encoder.pixels)
         picture.pts, picture.time_base = frame.pts, frame.time_base
         self._end_s = float(frame.pts * frame.time_base + 1 / self._rate)
         with self._writing():
@@ -112,13 +111,20 @@ class VideoSink(Sink):
             ) from error
 
     def _start(self, frame: Frame, first: av.VideoFrame) -> av.VideoStream:
-        name, options = ENCODERS[self._part.target.suffix.lower()]
-        stream = self._container.add_stream(name, rate=self._rate, options=dict(options))
+        encoder = self._encoder
+        name = encoder.name
+        stream = self._container.add_stream(name, rate=self._rate, options=dict(encoder.options))
         if not isinstance(stream, av.VideoStream):
             raise TypeError(f"{name} is not a video encoder")
         codec = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, first.format.name
         codec.time_base = frame.time_base
+        if encoder.bitrate:
+            codec.bit_rate = encoder.bitrate
+        if encoder.tag:
+            codec.codec_tag = encoder.tag
+        if self._transparent and name == "libvpx-vp9":
+            stream.metadata["alpha_mode"] = "1"
         if self._aspect:
             codec.sample_aspect_ratio = self._aspect
             # H.264 carries it; PyAV has no way to write it into a WebM container.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +17,7 @@ from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import is_full_range, planes_of, to_native
 from seg_stream.pipeline.sources.contract import Source
+from seg_stream.pipeline.sources.trim import Trim
 from seg_stream.pipeline.types import Image
 
 NOMINAL_RATE = Fraction(25)
@@ -32,22 +34,22 @@ TAIL_S = 1.0
 
 
 class VideoSource(Source):
-    """Reads the first video stream of a file.
+    """Reads the first video stream of a file, or a part of it; the part's time begins at 0.
 
     Raises:
-        UserError: the file is missing, unreadable, has no picture, or is HDR.
+        UserError: the file is missing, unreadable, has no picture (there), or is HDR.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, trim: Trim | None = None) -> None:
         super().__init__()
-        self.name, self.path = str(path), path
+        self.name, self.path, self.trim = str(path), path, trim
         self._damaged = self._patched = self._unseen = 0
         self._container = open_video(path)
         try:
             self._stream = video_stream(self._container)
             self._read_header()
-            self._pictures = self._decode()
-            self._first = self._read_first()
+            self._pictures = self._trimmed(self._decode()) if trim else self._decode()
+            self.first = self._read_first()
         except BaseException:
             self._container.close()
             raise
@@ -62,10 +64,23 @@ class VideoSource(Source):
         self.time_base = 1 / self.rate if self._raw else Fraction(stream.time_base or 1 / self.rate)
         self._end_s = None if self._raw else _duration_s(self._container, stream)
         self.frames = stream.frames or (round(self._end_s * self.rate) if self._end_s else None)
-        self._exact = bool(stream.frames)
+        self._exact = bool(stream.frames) and not self.trim
+        if self.trim:
+            ends = [end_s for end_s in (self.trim.end_s, self._end_s) if end_s is not None]
+            length_s = min(ends) - self.trim.start_s if ends else None
+            self.frames = None if length_s is None else max(0, round(length_s * self.rate))
+            self._trim_start_pts = (stream.start_time or 0) + round(
+                self.trim.start_s / self.time_base
+            )
+            if self.trim.start_s:
+                seek(self._container, stream, self._trim_start_pts)
 
     def _read_first(self) -> av.VideoFrame:
         first = next(self._pictures, None)
+        if first is None and self.trim and not self._damaged:
+            raise UserError(
+                f"{self.path} has no frame from {float(self.trim.start_s):g} s on; check --trim."
+            )
         if first is None:
             why = f"{self._damaged} packets are damaged" if self._damaged else "it has no frames"
             raise UserError(f"{self.path}: no picture could be decoded ({why}); is it whole?")
@@ -84,14 +99,16 @@ class VideoSource(Source):
         return first
 
     def __iter__(self) -> Iterator[Frame]:
-        picture: av.VideoFrame | None = self._first
-        size = (self._first.width, self._first.height)
+        picture: av.VideoFrame | None = self.first
+        size = (self.first.width, self.first.height)
         index = untimed = resized = 0
         step = max(1, round(1 / (self.rate * self.time_base)))
         first_pts = last_pts = 0
         while picture is not None:
             captured_s = perf_counter()
             pts = index if self._raw else picture.pts
+            if pts is not None and self.trim and not self._raw:
+                pts -= self._trim_start_pts
             if pts is None or (index and pts <= last_pts):
                 pts, untimed = last_pts + step if index else 0, untimed + 1
             first_pts = first_pts if index else pts
@@ -100,7 +117,7 @@ class VideoSource(Source):
             self._patched += picture.is_corrupt
             if (picture.width, picture.height) != size:
                 picture, resized = picture.reformat(width=size[0], height=size[1]), resized + 1
-            colour = self._colour(picture)
+            colour = self.colour_of(picture)
             format, picture = to_native(picture)
             planes = _turn(planes_of(picture), rotation)
             yield Frame(index, planes, format, colour, pts, self.time_base, captured_s)
@@ -114,7 +131,8 @@ class VideoSource(Source):
             )
         self._note_losses(index, first_pts, last_pts)
 
-    def _colour(self, picture: av.VideoFrame) -> Colour:
+    def colour_of(self, picture: av.VideoFrame) -> Colour:
+        """The colour tags that a decoded picture came with."""
         return Colour(
             matrix_tag=picture.colorspace,
             range_tag=FULL_RANGE if is_full_range(picture) else picture.color_range,
@@ -140,6 +158,20 @@ class VideoSource(Source):
             except av.FFmpegError:
                 self._damaged += 1
 
+    def _trimmed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """The pictures that begin within the trim."""
+        trim = self.trim or Trim()
+        time_s = -1 / self.rate
+        for picture in pictures:
+            if self._raw or picture.pts is None:
+                time_s += 1 / self.rate
+            else:
+                time_s = trim.start_s + (picture.pts - self._trim_start_pts) * self.time_base
+            if trim.end_s is not None and time_s >= trim.end_s:
+                return
+            if time_s >= trim.start_s:
+                yield picture
+
     def _note_losses(self, frames: int, first_pts: int, last_pts: int) -> None:
         """Compare what was read with what the file says it has."""
         if self._damaged:
@@ -152,7 +184,7 @@ class VideoSource(Source):
                 f"{self.path}: only {frames} of {expected} frames could be read; the rest is cut "
                 "off or damaged."
             )
-        elif self._end_s and not self._exact:
+        elif self._end_s and not self._exact and not self.trim:
             shown_s = (last_pts - min(first_pts, 0)) * self.time_base + 1 / self.rate
             if self._end_s - shown_s > TAIL_S:
                 self.notes.append(
@@ -189,6 +221,17 @@ def open_video(path: Path) -> av.container.InputContainer:
         what = f"is {NOT_VIDEO[kind]}" if kind in NOT_VIDEO else "has no video stream"
         raise UserError(f"{path} {what}, expected a video file.")
     return container
+
+
+SEEKABLE = ("mov", "matroska")
+"""FFmpeg's formats in which a seek surely leads to a key frame; others are read from the start."""
+
+
+def seek(container: av.container.InputContainer, stream: av.VideoStream, pts: int) -> None:
+    """Go to the key frame before a time where that is sure to work, else stay at the start."""
+    if container.format.name.split(",")[0] in SEEKABLE:
+        with suppress(av.FFmpegError, OSError):
+            container.seek(pts, stream=stream)
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:

@@ -15,7 +15,7 @@ from clips import hopping, read_video, write_video
 from commands import run_command
 
 from seg_stream.pipeline import SegStreamError, Summary, UserError, VirtualBackground, convert
-from seg_stream.pipeline.conversion import open_sink, stream
+from seg_stream.pipeline.conversion import SinkOptions, open_sink, stream
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.runner import Stage, StageError
 from seg_stream.pipeline.sinks.contract import Sink
@@ -93,7 +93,9 @@ def convert_with_trap(
     with ExitStack() as stack:
         source = stack.enter_context(open_file(clip))
         effect = stack.enter_context(VirtualBackground("#00b140", model=model))
-        sink: Sink = stack.enter_context(open_sink(source, output, overwrite))
+        sink: Sink = stack.enter_context(
+            open_sink(source, output, SinkOptions(overwrite=overwrite))
+        )
         effect.stages = tuple(
             trap.around(stage) if stage.name == where else stage for stage in effect.stages
         )

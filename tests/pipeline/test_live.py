@@ -22,7 +22,7 @@ from clips import read_video, write_video
 from clips import solid as solid_planes
 
 from seg_stream.pipeline import UserError, VirtualBackground
-from seg_stream.pipeline.conversion import open_sink, stream
+from seg_stream.pipeline.conversion import SinkOptions, open_sink, stream
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sources import Source
@@ -128,7 +128,7 @@ def test_an_unplugged_camera_ends_the_run_and_what_was_recorded_stays(
     with (
         camera(10, 320, 240) as source,
         VirtualBackground("#00b140", model=brightness_model) as effect,
-        open_sink(source, output, overwrite=False) as sink,
+        open_sink(source, output, SinkOptions()) as sink,
     ):
         summary = stream(source, effect, [sink])
     assert "is it unplugged" in summary.notes[-1]
@@ -167,7 +167,7 @@ def test_a_live_run_can_be_recorded(
     with (
         camera(60, 320, 240) as source,
         VirtualBackground("#00b140", model=brightness_model) as effect,
-        open_sink(source, output, overwrite=False) as sink,
+        open_sink(source, output, SinkOptions()) as sink,
     ):
         summary = stream(
             Paced(source, 0.01),

@@ -1,8 +1,9 @@
-"""The training script as a user runs it: train, be killed, resume, export, score."""
+"""Training and scoring as a user runs them: train, be killed, resume, export, compare."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import subprocess
 import sys
@@ -17,11 +18,14 @@ from tests.training.data import write_data
 
 pytest.importorskip("tensorflow", reason="training needs the extra 'train'")
 
-SMALL = ["--size", "64", "--width", "4", "--samples", "16", "--batch", "4", "--seed", "5"]
+SMALL = [
+    "--arch", "unet", "--size", "64", "--width", "4", "--samples", "16", "--validation", "8",
+    "--batch", "4", "--seed", "5",
+]  # fmt: skip
 
 
 def command(data: Path, out: Path, epochs: int, *more: str) -> list[str]:
-    train = [sys.executable, "-m", "seg_stream.training.train", *more]
+    train = [sys.executable, "-m", "seg_stream.training.command", *more]
     return [*train, "--data", str(data), "--out", str(out), "--epochs", str(epochs), *SMALL]
 
 
@@ -49,33 +53,121 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
 
     subprocess.run(command(data, out, done + 1), env=environment(), check=True, timeout=240)
     assert [int(row["epoch"]) for row in rows(out)] == list(range(done + 1))
-    assert (out / "sheet.png").exists()
+    for name in ("samples.png", "curves.png", "predictions.png", "settings.json"):
+        assert (out / name).stat().st_size > 100, name
+    for name in ("last.keras", "best.keras", "final.keras"):
+        assert (out / name).exists(), name
 
     start = ["--start-from", str(out / "final.keras"), "--rate", "1e-9"]
     tuned = tmp_path / "tuned"
     subprocess.run(command(data, tuned, 1, *start), env=environment(), check=True, timeout=240)
     assert abs(float(rows(tuned)[0]["loss"]) - float(rows(out)[-1]["loss"])) < 0.3
-    assert (tuned / "final.keras").exists()
 
     onnx = tmp_path / "model.onnx"
-    images = ["--images", str(data / "ccp" / "images")]
-    export = ["-m", "seg_stream.export.command", str(out / "final.keras"), "-o", str(onnx)]
+    export = [str(out / "final.keras"), "-o", str(onnx), "--images", str(data / "ccp" / "images")]
     main = "from seg_stream.export.command import main; main()"
     subprocess.run(
-        [sys.executable, "-c", main, *export[2:], *images],
-        env=environment(), check=True, timeout=240,
-    )  # fmt: skip
+        [sys.executable, "-c", main, *export], env=environment(), check=True, timeout=240
+    )
     with open_engine("auto", onnx) as engine:
         mask = engine.infer(np.full(engine.input.shape, 128, np.float32))
     assert mask.shape == (64, 64)
 
-    score = [sys.executable, "-m", "seg_stream.training.evaluate", "--data", str(data)]
-    result = subprocess.run(
-        [*score, "--worst", str(tmp_path / "worst.png"), str(onnx)],
-        capture_output=True, text=True, check=True, timeout=240,
+    scores = tmp_path / "scores.json"
+    score = [sys.executable, "-m", "seg_stream.training.evaluation.command", "--data", str(data)]
+    subprocess.run(
+        [*score, "--json", str(scores), "--worst", str(tmp_path / "worst"), str(onnx),
+         "portrait-lite"],
+        check=True, timeout=240,
     )  # fmt: skip
-    assert "IoU ccp 0." in result.stdout
-    assert (tmp_path / "worst.png").exists()
+    ours, shipped = json.loads(scores.read_text())["models"]
+    assert set(ours["suite"]) == {"ccp", "headshots", "all"}
+    assert shipped["name"] == "portrait-lite"
+    assert ours["latency_ms"] > 0
+    assert (tmp_path / "worst" / "portrait-lite.png").exists()
+
+
+def test_the_same_seed_gives_the_same_curves(tmp_path: Path) -> None:
+    data = write_data(tmp_path / "data")
+    for name, workers in (("one", "1"), ("two", "2")):
+        subprocess.run(
+            command(data, tmp_path / name, 2, "--workers", workers),
+            env=environment(), check=True, timeout=240,
+        )  # fmt: skip
+    for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
+        assert {k: float(v) for k, v in one.items()} == pytest.approx(
+            {k: float(v) for k, v in two.items()}, rel=1e-4
+        )
+
+
+def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    wild = ["--rate", "30", "--patience", "2"]
+    subprocess.run(command(data, out, 30, *wild), env=environment(), check=True, timeout=240)
+    losses = [float(row["val_loss"]) for row in rows(out)]
+    assert len(losses) < 30
+    assert len(losses) - 1 - losses.index(min(losses)) == 2
+    assert (out / "final.keras").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--arch", "resnet"], "the architecture resnet is not known; choose one of unet"),
+        (["--size", "100x64"], "needs sides divisible by"),
+        (["--weight", "ccp"], "is not FOLDER=NUMBER"),
+        (["--weight", "cpp=1"], "A weight is given for cpp, but the folders of pairs are ccp"),
+        (["--start-from", "nothing.keras"], "nothing.keras cannot be started from"),
+        (["--batch", "64"], "is more than the samples of an epoch"),
+        (["--backgrounds", "."], "has no .jpg background"),
+    ],
+)
+def test_bad_settings_end_with_one_sentence(tmp_path: Path, more: list[str], sentence: str) -> None:
+    data = write_data(tmp_path / "data")
+    result = subprocess.run(
+        [*command(data, tmp_path / "run", 1), *more],
+        env=environment(), capture_output=True, text=True, timeout=240, cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 2, result.stderr
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    result = subprocess.run(
+        [*command(data, out, 3), "--arch", "deeplabv3plus", "--rate", "1e38"],
+        env=environment(), capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert "is not a number" in result.stderr
+    assert not (out / "final.keras").exists()
+
+
+def test_what_is_no_run_is_left_alone(tmp_path: Path) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    out.mkdir()
+    (out / "settings.json").write_text("{}")
+    (out / "best.keras").write_text("mine")
+    result = subprocess.run(
+        command(data, out, 1), env=environment(), capture_output=True, text=True, timeout=240
+    )
+    assert result.returncode == 2
+    assert "but no run to resume" in result.stderr
+    assert (out / "best.keras").read_text() == "mine"
+
+
+def test_another_run_in_the_folder_is_kept(tmp_path: Path) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    subprocess.run(command(data, out, 1), env=environment(), check=True, timeout=240)
+    before = (out / "last.keras").read_bytes()
+    result = subprocess.run(
+        [*command(data, out, 2), "--rate", "0.5"],
+        env=environment(), capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "holds a run with other settings (rate: 0.001)" in result.stderr
+    assert (out / "last.keras").read_bytes() == before
 
 
 def test_missing_data_end_with_one_sentence(tmp_path: Path) -> None:
@@ -84,5 +176,5 @@ def test_missing_data_end_with_one_sentence(tmp_path: Path) -> None:
         env=environment(), capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert result.returncode == 2
-    assert "index.csv cannot be read" in result.stderr
+    assert "nothing does not exist" in result.stderr
     assert "Traceback" not in result.stderr

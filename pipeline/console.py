@@ -1,0 +1,115 @@
+"""What the `seg-stream` command shows: progress, notes, the last line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from seg_stream.pipeline.batch import BatchSummary, Outcome, Task
+from seg_stream.pipeline.conversion import Summary
+from seg_stream.pipeline.runner import RunReport
+
+console = Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """Print a line as it is: names of files may hold what looks like markup."""
+    console.print(text, soft_wrap=True, markup=False, emoji=False)
+
+
+class Bars:
+    """A progress bar for the file that is being converted and, for several, one for all."""
+
+    def __init__(self, progress: Progress, files: int) -> None:
+        self._progress = progress
+        self._all: TaskID | None = None
+        if files > 1:
+            self._all = progress.add_task("files", total=files, fps="")
+        self._one = progress.add_task("", total=None, fps="")
+
+    def begin(self, task: Task) -> None:
+        """Start again for the next file."""
+        self._progress.reset(self._one, description=task.input.name, total=None, fps="")
+
+    def end(self, outcome: Outcome) -> None:
+        """Count a file."""
+        if self._all is not None:
+            self._progress.advance(self._all)
+
+    def __call__(self, report: RunReport, frames: int | None) -> None:
+        """Show the runner's report on the current file."""
+        total = None if frames is None else max(frames, report.items)
+        fps = f"{report.fps:.1f} fps"
+        self._progress.update(self._one, completed=report.items, total=total, fps=fps)
+
+
+@contextmanager
+def bars(files: int = 1) -> Iterator[Bars]:
+    """Show bars while the context lasts, if a person is watching."""
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[fps]}"),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield Bars(progress, files)
+
+
+def report(summary: Summary, output: Path | None) -> None:
+    """Say the notes and, in one line, what was done by what, and how fast."""
+    for note in summary.notes:
+        say(f"Note: {note}")
+    run = summary.run
+    stages = ", ".join(f"{name} {run.mean_ms(name):.1f}" for name in run.busy_s)
+    dropped = f", {run.dropped} dropped" if run.dropped else ""
+    where = f" -> {output}" if output else ""
+    say(
+        f"{run.items} frames{dropped}, {run.fps:.1f} fps, ms a frame: {stages}; "
+        f"{summary.engine}{where}"
+    )
+
+
+def report_batch(summary: BatchSummary) -> None:
+    """Name what failed or was left out; the others were reported one by one."""
+    for outcome in summary.of("failed"):
+        say(f"Failed: {outcome.task.input}: {outcome.why}")
+    counts = [f"{len(summary.of('done'))} converted"]
+    for state, words in (
+        ("skipped", "there already"),
+        ("stopped", "not done"),
+        ("failed", "failed"),
+    ):
+        if found := summary.of(state):
+            counts.append(f"{len(found)} {words}")
+    say(f"{', '.join(counts)}.")
+
+
+def as_json(summary: Summary, output: Path | None) -> dict[str, object]:
+    """The figures of a run in plain values, for scripts."""
+    run = summary.run
+    return {
+        "output": str(output) if output else None,
+        "frames": run.items,
+        "dropped": run.dropped,
+        "fps": round(run.fps, 3),
+        "seconds": round(run.wall_s, 3),
+        "stage_ms": {name: round(run.mean_ms(name), 3) for name in run.busy_s},
+        "engine": summary.engine,
+        "stopped": summary.stopped,
+        "notes": summary.notes,
+    }

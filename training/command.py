@@ -1,0 +1,136 @@
+"""The `seg-train` command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import ValidationError
+
+from seg_stream.export.command import parse_size
+from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.training.run import train
+from seg_stream.training.settings import TrainSettings
+
+app = typer.Typer(add_completion=False)
+DEFAULT = TrainSettings(data=Path())
+
+
+@app.command()
+def seg_train(
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of pairs (images/ and masks/ or alpha/), or of several such folders."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The run's folder; a run in it is resumed.")],
+    backgrounds: Annotated[
+        Path | None,
+        typer.Option(help="Folder of rooms.", show_default="backgrounds/ in the data folder"),
+    ] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER=NUMBER", help="How often a folder of pairs is drawn."),
+    ] = None,
+    suspects: Annotated[bool, typer.Option(help="Also use pairs marked suspect.")] = False,
+    arch: Annotated[
+        str, typer.Option(help="unet, unet_lite, fcn32s, fcn16s, fcn8s or deeplabv3plus.")
+    ] = DEFAULT.arch,
+    width: Annotated[
+        int | None,
+        typer.Option(help="Channels of the first level.", show_default="the architecture's"),
+    ] = None,
+    size: Annotated[
+        str, typer.Option(metavar="WIDTHxHEIGHT", help="What the network sees.")
+    ] = "256x160",
+    imagenet: Annotated[
+        Path | None, typer.Option(help="Published weights (.pth) for unet_lite's body.")
+    ] = None,
+    start_from: Annotated[
+        Path | None, typer.Option(help="Go on from the weights of this .keras file.")
+    ] = None,
+    epochs: Annotated[int, typer.Option()] = DEFAULT.epochs,
+    samples: Annotated[int, typer.Option(help="Composites in an epoch.")] = DEFAULT.samples,
+    validation: Annotated[
+        int, typer.Option(help="Composites to score an epoch on.")
+    ] = DEFAULT.validation,
+    batch: Annotated[int, typer.Option()] = DEFAULT.batch,
+    rate: Annotated[float, typer.Option(help="The highest learning rate.")] = DEFAULT.rate,
+    patience: Annotated[
+        int, typer.Option(help="Stop after this many epochs without a better validation loss.")
+    ] = DEFAULT.patience,
+    precision: Annotated[
+        str, typer.Option(help="float32, or float16 or bfloat16 on a GPU.")
+    ] = DEFAULT.precision,
+    seed: Annotated[int, typer.Option()] = DEFAULT.seed,
+    workers: Annotated[int, typer.Option(help="Threads that compose.")] = DEFAULT.workers,
+) -> None:
+    """Train a network to find people; an interrupted run is resumed by the same command."""
+    try:
+        wide, high = reversed(parse_size(size))
+        settings = _settings(
+            data=data,
+            backgrounds=backgrounds,
+            weights=dict(parse_weight(text) for text in weight or ()),
+            suspects=suspects,
+            arch=arch,
+            width=width,
+            size=(wide, high),
+            imagenet=imagenet,
+            start_from=start_from,
+            epochs=epochs,
+            samples=samples,
+            validation=validation,
+            batch=batch,
+            rate=rate,
+            patience=patience,
+            precision=precision,
+            seed=seed,
+            workers=workers,
+        )
+        final = train(settings, out, typer.echo)
+    except SegStreamError as error:
+        typer.echo(f"seg-train: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
+    except KeyboardInterrupt:
+        typer.echo(f"seg-train: interrupted; the same command resumes {out}.", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"Done: {final}; seg-export {final} -o MODEL.onnx makes it usable.")
+
+
+def parse_weight(text: str) -> tuple[str, float]:
+    """Split FOLDER=NUMBER.
+
+    Raises:
+        UserError: the text is something else.
+    """
+    folder, separator, number = text.rpartition("=")
+    try:
+        if folder and separator:
+            return folder, float(number)
+    except ValueError:
+        pass
+    raise UserError(f"--weight {text} is not FOLDER=NUMBER; write it as ccp=0.5.")
+
+
+def _settings(**values: object) -> TrainSettings:
+    try:
+        return TrainSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = "".join(f"--{part}: " for part in first["loc"][:1])
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}{message}.") from None
+
+
+def main() -> None:
+    """Run `seg-train` as a process of its own."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    app()
+
+
+if __name__ == "__main__":
+    main()

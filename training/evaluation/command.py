@@ -1,0 +1,167 @@
+"""The `seg-eval` command."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from seg_stream.engines.models import DEFAULT
+from seg_stream.engines.onnxruntime_cpu import available_cores
+from seg_stream.engines.select import open_engine
+from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.training.evaluation.report import (
+    Report,
+    measure_flicker,
+    new_report,
+    score_suite,
+    time_engines,
+)
+from seg_stream.training.evaluation.suite import portrait_suite
+
+app = typer.Typer(add_completion=False)
+
+
+class Split(StrEnum):
+    """Which people are scored."""
+
+    VAL = "val"
+    TEST = "test"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What to score, and on what."""
+
+    models: list[str]
+    data: Path | None
+    split: str
+    indoors: bool
+    clips: list[Path]
+    worst: Path | None
+
+
+@app.command()
+def seg_eval(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="MODEL...", help="Shipped models' names or .onnx files."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Holds folders of pairs and backgrounds/.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Tune on val; test is for reporting.")] = Split.VAL,
+    indoors: Annotated[bool, typer.Option(help="Homes and offices only.")] = False,
+    video: Annotated[list[Path] | None, typer.Option(help="Measure flicker on this clip.")] = None,
+    descriptions: Annotated[
+        Path | None, typer.Option(help="Folder of NAME.toml for models of other projects.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of each network.")] = available_cores(),
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Write all figures here.")
+    ] = None,
+    worst: Annotated[
+        Path | None, typer.Option(help="Folder for a sheet of each model's worst frames.")
+    ] = None,
+) -> None:
+    """Compare models: overlap, outline and alpha on portraits, flicker on videos, and latency."""
+    try:
+        if data is None and not video:
+            raise UserError("There is nothing to score on; give --data, or --video, or both.")
+        if worst:
+            worst.mkdir(parents=True, exist_ok=True)
+        reports = _measure(
+            _Task(models or [DEFAULT], data, split.value, indoors, video or [], worst),
+            descriptions,
+            threads,
+        )
+        _print(reports)
+        if json_path:
+            _write_json(reports, json_path, split.value, threads)
+    except SegStreamError as error:
+        typer.echo(f"seg-eval: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
+    except OSError as error:
+        typer.echo(f"seg-eval: {error.filename} cannot be written ({error.strerror}).", err=True)
+        raise typer.Exit(2) from error
+
+
+def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Report]:
+    console = Console(stderr=True)
+    with ExitStack() as stack:
+        engines = [
+            stack.enter_context(
+                open_engine("auto", model, threads=threads, descriptions=descriptions)
+            )
+            for model in task.models
+        ]
+        reports = [new_report(engine) for engine in engines]
+        if task.data:
+            with console.status("Composing the suite"):
+                suite = portrait_suite(task.data, task.split, task.indoors)
+            for engine, report in zip(engines, reports, strict=True):
+                with console.status(f"Scoring {report.name}"):
+                    sheet = task.worst / f"{report.name}.png" if task.worst else None
+                    score_suite(engine, suite, report, sheet)
+            case = next(iter(suite.values()))[0]
+            with console.status("Timing"):
+                for report, median_ms in zip(reports, time_engines(engines, case), strict=True):
+                    report.latency_ms = median_ms
+        for clip in task.clips:
+            with console.status(f"Measuring flicker on {clip.name}"):
+                measure_flicker(engines, clip, reports)
+    return reports
+
+
+def _print(reports: list[Report]) -> None:
+    parts = list(reports[0].suite)
+    clips = list(reports[0].flicker)
+    table = Table(caption="F: outline within 2 px at 256 rows; MAD: mean error of alpha")
+    for title in ("Model", "Input"):
+        table.add_column(title)
+    for part in parts:
+        for title in ("IoU", "F", "MAD"):
+            table.add_column(f"{part}\n{title}", justify="right")
+    if parts:
+        table.add_column("ms", justify="right")
+    for clip in clips:
+        table.add_column(f"flicker\n{clip}", justify="right")
+    for report in reports:
+        cells = [report.name, report.input]
+        for part in parts:
+            scores = report.suite[part]
+            cells += [
+                f"{scores.iou:.3f}", f"{scores.boundary_f:.3f}", f"{scores.alpha_error:.4f}"
+            ]  # fmt: skip
+        if parts:
+            cells.append(f"{report.latency_ms:.2f}")
+        cells += [f"{report.flicker[clip]:.4f}" for clip in clips]
+        table.add_row(*cells)
+    Console(width=max(120, 60 + 26 * len(parts) + 14 * len(clips))).print(table)
+
+
+def _write_json(reports: list[Report], path: Path, split: str, threads: int) -> None:
+    text = {
+        "split": split,
+        "threads": threads,
+        "models": [report.as_json() for report in reports],
+    }
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(text, indent=2) + "\n")
+    beside.replace(path)
+
+
+def main() -> None:
+    """Run `seg-eval` as a process of its own."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

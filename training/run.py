@@ -1,0 +1,347 @@
+"""One training run, from the data to the weights; started again, it goes on where it was.
+
+Writes to its folder: `settings.json`, `samples.png` (what the network sees), `log.csv` (one line an
+epoch), `curves.png`, `predictions.png`, `last.keras` (with the optimiser's state, to resume from),
+`best.keras` (averaged weights of the best epoch) and, at the end, `final.keras`: the best weights
+with their batch norms measured again, ready for `seg-export`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.training.composites import Cast
+from seg_stream.training.dataset import batches, sample_batch
+from seg_stream.training.losses import iou, matte_loss
+from seg_stream.training.networks import ARCHITECTURES
+from seg_stream.training.networks.efficientnet_lite import freeze_generic, load_imagenet
+from seg_stream.training.pairs import load_backgrounds, load_people, pair_folders, streets
+from seg_stream.training.records import draw_curves, draw_predictions, draw_samples
+from seg_stream.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import keras
+
+WARM_UP_EPOCHS = 1
+RECALIBRATION_BATCHES = 60
+
+
+def train(settings: TrainSettings, out: Path, say: Callable[[str], None] = print) -> Path:
+    """Run the training, or resume it; returns the path of `final.keras`.
+
+    Raises:
+        UserError: data or weights are missing or malformed, or `out` holds another run.
+    """
+    _require_keras()
+    import keras
+
+    done = _open_folder(settings, out)
+    keras.utils.set_random_seed(settings.seed)
+    keras.config.set_dtype_policy(
+        "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
+    )
+    say("Reading the data.")
+    people, held_out = (read_cast(settings, split, say) for split in ("train", "val"))
+    draw_samples(people, settings, out / "samples.png")
+    feed = partial(
+        batches,
+        size=settings.size,
+        batch=settings.batch,
+        workers=settings.workers,
+        input_range=ARCHITECTURES[settings.arch].input_range,
+    )
+    unchanging = feed(held_out, samples=settings.validation, seed=settings.seed + 1, vary=False)
+    last, log = out / "last.keras", out / "log.csv"
+    if done:
+        say(f"Resuming after epoch {done}.")
+        model = keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
+    else:
+        model = _new_model(settings)
+    if done < settings.epochs and not _out_of_patience(log, settings.patience):
+        model.fit(
+            feed(people, samples=settings.samples, seed=settings.seed, epoch=done),
+            validation_data=unchanging,
+            epochs=settings.epochs,
+            initial_epoch=done,
+            shuffle=False,
+            verbose=1 if sys.stdout.isatty() else 2,
+            callbacks=[
+                keras.callbacks.LearningRateScheduler(_cosine(settings.rate, settings.epochs)),
+                keras.callbacks.LambdaCallback(on_epoch_end=_require_finite),
+                # Before the averages are swapped in: training goes on from the plain weights.
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _save(model, last)),
+                keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda _, logs: _keep_best(model, logs["val_loss"], out)
+                ),
+                # A line in the log says that all of the epoch's weights are saved.
+                keras.callbacks.CSVLogger(str(log), append=bool(done)),
+                keras.callbacks.LambdaCallback(
+                    on_epoch_end=lambda *_: _after_epoch(model, unchanging, settings, out)
+                ),
+            ],
+        )
+    final = _plain(out / "best.keras", settings)
+    _recalibrate(final, people, settings)
+    _save(final, out / "final.keras")
+    return out / "final.keras"
+
+
+def read_cast(settings: TrainSettings, split: str, say: Callable[[str], None] = print) -> Cast:
+    """Read the people of a split from every folder of pairs, and the rooms.
+
+    Raises:
+        UserError: see `load_people` and `load_backgrounds`; or a weight names no folder.
+    """
+    folders = pair_folders(settings.data)
+    if unknown := set(settings.weights) - set(folders):
+        raise UserError(
+            f"A weight is given for {', '.join(sorted(unknown))}, but the folders of pairs are "
+            f"{', '.join(folders)}."
+        )
+    people = {}
+    for name, folder in folders.items():
+        read = load_people(folder, split, settings.suspects)
+        people[name] = read.portraits
+        for reason in read.skipped:
+            say(f"Skipped: {reason}.")
+    rooms = load_backgrounds(settings.backgrounds or settings.data / "backgrounds")
+    if views := [view for portraits in people.values() for view in streets(portraits)]:
+        rooms["street"] = views
+    weights = {name: settings.weights.get(name, 1.0) for name in people}
+    return Cast(people, weights, rooms)
+
+
+def _new_model(settings: TrainSettings) -> keras.Model:
+    import keras
+
+    model = _build(settings)
+    if settings.start_from:
+        try:
+            earlier = keras.models.load_model(settings.start_from, compile=False, safe_mode=True)
+            model.set_weights(earlier.get_weights())
+        except (OSError, ValueError, TypeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{settings.start_from} cannot be started from ({reason}); give a .keras file of "
+                "the same architecture and width."
+            ) from None
+    elif settings.imagenet:
+        arrays = _read_published(settings.imagenet)
+        try:
+            load_imagenet(model, arrays)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"{settings.imagenet} holds the weights of another network ({error}); give those "
+                "of EfficientNet-Lite0."
+            ) from None
+    if _tunes_imagenet(settings):
+        freeze_generic(model)
+    steps = settings.epochs * (settings.samples // settings.batch)
+    optimizer = keras.optimizers.AdamW(
+        settings.rate,
+        weight_decay=1e-4,
+        clipnorm=1.0,
+        use_ema=True,
+        ema_momentum=1 - 1 / min(500, max(5, steps / 20)),
+    )
+    model.compile(optimizer, loss=matte_loss, metrics=[iou])
+    return model
+
+
+def _tunes_imagenet(settings: TrainSettings) -> bool:
+    """Whether the body's generic layers are kept as they are."""
+    return settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
+
+
+def _build(settings: TrainSettings) -> keras.Model:
+    arch = ARCHITECTURES[settings.arch]
+    width, height = settings.size
+    return arch.build((height, width, 3), settings.width or arch.width)
+
+
+def _plain(best: Path, settings: TrainSettings) -> keras.Model:
+    """The best weights in a float32 model without an optimiser."""
+    import keras
+
+    keras.config.set_dtype_policy("float32")
+    model = _build(settings)
+    model.set_weights(keras.models.load_model(best, compile=False).get_weights())
+    return model
+
+
+def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> None:
+    """Measure the batch norms' means and variances again: the averaged weights have their own."""
+    import keras
+
+    if _tunes_imagenet(settings):
+        freeze_generic(model)  # those norms were not trained
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    input_range = ARCHITECTURES[settings.arch].input_range
+    seen = settings.epochs * (settings.samples // settings.batch)
+    for i in range(min(RECALIBRATION_BATCHES, seen) if norms else 0):
+        for norm in norms:
+            norm.momentum = i / (i + 1)  # a plain mean over all batches
+        first = i * settings.batch
+        pixels, _ = sample_batch(
+            people, settings.size, settings.seed + 2, 0, first, settings.batch, input_range
+        )
+        model(pixels, training=True)
+
+
+def _after_epoch(
+    model: keras.Model, unchanging: keras.utils.PyDataset, settings: TrainSettings, out: Path
+) -> None:
+    """Show where the run stands; stop it if it no longer gets better."""
+    draw_curves(read_log(out / "log.csv"), out / "curves.png")
+    draw_predictions(model, unchanging[0], out / "predictions.png")
+    if _out_of_patience(out / "log.csv", settings.patience):
+        model.stop_training = True
+
+
+def _require_finite(epoch: int, logs: dict[str, float]) -> None:
+    if not all(math.isfinite(value) for value in logs.values()):
+        raise SegStreamError(
+            f"The loss of epoch {epoch + 1} is not a number; the epochs before it are kept: try a "
+            "lower --rate, or --precision float32, in another --out."
+        )
+
+
+def _keep_best(model: keras.Model, loss: float, out: Path) -> None:
+    """Save the averaged weights if they are the best yet."""
+    if all(loss < float(row["val_loss"]) for row in read_log(out / "log.csv")):
+        _save(model, out / "best.keras", include_optimizer=False)
+
+
+def _out_of_patience(log: Path, patience: int) -> bool:
+    losses = [float(row["val_loss"]) for row in read_log(log)]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+def read_log(log: Path) -> list[dict[str, str]]:
+    """The epochs of a run so far, by column; empty before the first."""
+    if not log.exists():
+        return []
+    with log.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _open_folder(settings: TrainSettings, out: Path) -> int:
+    """Make the run's folder, or find out how many epochs are done in it."""
+    import keras
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / "settings.json"
+        done = len(read_log(out / "log.csv")) if (out / "last.keras").exists() else 0
+        if done:
+            earlier = _earlier_settings(path)
+            if changed := _difference(earlier, settings):
+                raise UserError(
+                    f"{out} holds a run with other settings ({changed}); give them again to "
+                    "resume it, or another --out."
+                )
+        elif found := [
+            name
+            for name in ("log.csv", "best.keras", "final.keras", "settings.json")
+            if (out / name).exists()
+        ]:
+            if not _is_unfinished(out):
+                raise UserError(
+                    f"{out} holds {found[0]} but no run to resume; choose another --out."
+                )
+            (out / "log.csv").unlink(missing_ok=True)
+        text = {
+            "settings": settings.model_dump(mode="json"),
+            "keras": keras.__version__,
+            "backend": keras.backend.backend(),
+        }
+        beside = out / "settings.part.json"
+        beside.write_text(json.dumps(text, indent=2) + "\n")
+        beside.replace(path)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
+    return done
+
+
+def _is_unfinished(out: Path) -> bool:
+    """Whether the folder is of a run that was interrupted in its first epoch."""
+    return (out / "settings.json").exists() and not any(
+        (out / name).exists() for name in ("best.keras", "final.keras")
+    )
+
+
+def _earlier_settings(path: Path) -> TrainSettings:
+    try:
+        return TrainSettings.model_validate(json.loads(path.read_text())["settings"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path} is not what seg-train writes, so the run cannot be resumed; choose another "
+            "--out."
+        ) from None
+
+
+def _difference(earlier: TrainSettings, now: TrainSettings) -> str:
+    before, after = earlier.resumed_by, now.resumed_by
+    return ", ".join(f"{key}: {before[key]}" for key in before if before[key] != after[key])
+
+
+def _cosine(peak: float, epochs: int) -> Callable[[int], float]:
+    def rate(epoch: int) -> float:
+        if epoch < WARM_UP_EPOCHS:
+            return 0.2 * peak
+        progress = (epoch - WARM_UP_EPOCHS) / max(epochs - WARM_UP_EPOCHS, 1)
+        return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+    return rate
+
+
+def _read_published(path: Path) -> Any:
+    """Read a PyTorch file of plain arrays; code in it is not run."""
+    try:
+        import torch
+    except ImportError:
+        raise UserError(
+            f"Reading {path} needs PyTorch, which is not installed: run pip install torch."
+        ) from None
+    try:
+        arrays = torch.load(path, map_location="cpu", weights_only=True)
+        return {name: array.numpy() for name, array in arrays.items()}
+    except (OSError, RuntimeError, ValueError, AttributeError, UnpicklingError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(f"{path} cannot be read as published weights ({reason}).") from None
+
+
+def _save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None:
+    """Save beside, then rename."""
+    beside = path.with_name(f"{path.stem}.part.keras")
+    model.save(beside, include_optimizer=include_optimizer)
+    beside.replace(path)
+
+
+def _custom() -> dict[str, Any]:
+    return {"matte_loss": matte_loss, "iou": iou}
+
+
+def _require_keras() -> None:
+    try:
+        import keras  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "Training needs Keras, TensorFlow and matplotlib, which are not installed: "
+            "run pip install 'seg-stream[train]'."
+        ) from None

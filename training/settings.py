@@ -1,0 +1,79 @@
+"""All that describes a training run; written into its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from seg_stream.training.networks import ARCHITECTURES
+
+
+class TrainSettings(BaseModel):
+    """A run's settings; two runs with the same ones see the same samples in the same order."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    data: Path
+    """A folder of image/mask pairs, or one that holds several of them, and `backgrounds/`."""
+    backgrounds: Path | None = None
+    """Photographs of rooms; `backgrounds` in the data folder by default."""
+    weights: dict[str, PositiveFloat] = {}
+    """How often each folder of pairs is drawn; 1 for those not named."""
+    suspects: bool = False
+    """Also use the pairs that an index calls suspect."""
+
+    arch: str = "unet_lite"
+    width: PositiveInt | None = None
+    """Channels of the first level; the architecture's default if None."""
+    size: tuple[PositiveInt, PositiveInt] = (256, 160)
+    """Width and height of what the network sees, in pixels."""
+    imagenet: Path | None = None
+    """Published ImageNet weights (.pth) for the body of `unet_lite`."""
+    start_from: Path | None = None
+    """A .keras file of the same architecture whose weights to go on from."""
+
+    epochs: PositiveInt = 40
+    samples: PositiveInt = 3200
+    """Composites in an epoch."""
+    validation: PositiveInt = 256
+    """Composites that every epoch is scored on, always the same ones."""
+    batch: PositiveInt = 16
+    rate: PositiveFloat = 1e-3
+    """The highest learning rate; warm-up before it, a cosine after it."""
+    patience: PositiveInt = 12
+    """Epochs without a better validation loss after which training stops."""
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    """What layers compute in; the halves are for GPUs, and the weights stay float32."""
+    seed: int = Field(default=7, ge=0)
+    workers: PositiveInt = 2
+    """Threads that compose samples; any number gives the same samples."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.arch not in ARCHITECTURES:
+            known = ", ".join(ARCHITECTURES)
+            raise ValueError(f"the architecture {self.arch} is not known; choose one of {known}")
+        multiple = ARCHITECTURES[self.arch].multiple
+        if self.size[0] % multiple or self.size[1] % multiple:
+            width, height = self.size
+            raise ValueError(
+                f"the size {width}x{height} does not fit; {self.arch} needs sides divisible by "
+                f"{multiple}"
+            )
+        if self.imagenet and self.start_from:
+            raise ValueError("both --imagenet and --start-from are given; choose one of them")
+        if self.imagenet and self.arch != "unet_lite":
+            raise ValueError(f"ImageNet weights are for unet_lite, not for {self.arch}")
+        if self.samples < self.batch or self.validation < self.batch:
+            raise ValueError(
+                f"a batch of {self.batch} is more than the samples of an epoch ({self.samples}, "
+                f"{self.validation} for validation)"
+            )
+        return self
+
+    @property
+    def resumed_by(self) -> dict[str, object]:
+        """What a later call must have in common to resume this run."""
+        return self.model_dump(mode="json", exclude={"epochs", "patience", "workers"})
