@@ -39,8 +39,9 @@ GREEN_RGB = (0x00, 0xB1, 0x40)
 MARGIN = 10
 """Pixels from the edge of a box in which mask and encoder may mix."""
 
-NEAR = 3
-"""Steps of 255 by which the encoders may change a flat area; found to be 1 for x264, 2 for VP9."""
+NEAR = 5
+"""Steps of 255 by which the encoders may change a flat area; found to be 1 for x264 and, as the
+processor's instructions have it, 2 to 4 for VP9."""
 
 Convert = Callable[..., Summary]
 
