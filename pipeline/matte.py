@@ -18,6 +18,7 @@ class MatteSettings:
     `steadiness`: 0 takes every mask as it is; 1 changes still areas slowest. `edge_radius`: radius
     of the edge-aware filter in network pixels. `edge_smoothness`: its epsilon in luma units 0..1;
     edges weaker than its root are not followed. `low`, `high`: probabilities that become 0 and 1.
+    `sure`: a part of the mask that reaches this probability nowhere is left out, if another does.
     """
 
     steadiness: float = 0.7
@@ -25,6 +26,7 @@ class MatteSettings:
     edge_smoothness: float = 4e-4
     low: float = 0.25
     high: float = 0.75
+    sure: float = 0.9
 
     def __post_init__(self) -> None:
         """Refuse what makes no matte.
@@ -37,10 +39,11 @@ class MatteSettings:
             and 1 <= self.edge_radius <= 64
             and 0 < self.edge_smoothness < float("inf")
             and 0 <= self.low < self.high <= 1
+            and 0 <= self.sure <= 1
         ):
             raise ValueError(
                 f"{self}: expected steadiness 0..1, edge_radius 1..64, edge_smoothness above 0 and "
-                "0 <= low < high <= 1"
+                "0 <= low < high <= 1, sure 0..1"
             )
 
 
@@ -62,6 +65,7 @@ class Matte:
             Alpha, float32 (H, W) of the frame, exactly 0 or 1 away from the edge.
         """
         options = self._settings
+        mask_hw = drop_unsure_parts(mask_hw, options.low, options.sure)
         if frame.still or self._previous is None or self._previous.shape != mask_hw.shape:
             steady_hw = mask_hw
         else:
@@ -75,6 +79,21 @@ class Matte:
             stretched_hw, frame.luma(), options.edge_radius, options.edge_smoothness
         )
         return np.clip(alpha_hw, 0.0, 1.0, out=alpha_hw)
+
+
+def drop_unsure_parts(mask_hw: FloatImage, low: float, sure: float) -> FloatImage:
+    """Empty the connected parts above `low` that reach `sure` nowhere: a lamp, a corner of a flag.
+
+    A mask that is sure nowhere at all is returned as it is.
+    """
+    sure_hw = mask_hw >= sure
+    if not sure_hw.any():
+        return mask_hw
+    count, part_hw = cv2.connectedComponents((mask_hw > low).astype(np.uint8))
+    kept = np.zeros(count, bool)
+    kept[np.unique(part_hw[sure_hw])] = True
+    kept[0] = True  # below `low`: soft edges
+    return mask_hw if kept.all() else np.where(kept[part_hw], mask_hw, np.float32(0))
 
 
 def steady(mask_hw: FloatImage, previous_hw: FloatImage, steadiness: float) -> FloatImage:

@@ -52,6 +52,25 @@ def test_still_noise_is_reduced() -> None:
     assert calm < 0.5 * raw
 
 
+def test_a_part_that_is_sure_nowhere_is_left_out() -> None:
+    mask = np.zeros((96, 96), np.float32)
+    mask[30:90, 20:60] = 0.95  # the person
+    mask[40:60, 60:64] = 0.4  # its arm, dimly seen but joined
+    mask[5:15, 75:90] = 0.6  # a lamp
+    alpha = Matte()(mask, bgr_frame(GREY))
+    assert alpha[150, 100] == 1
+    assert alpha[120, 206] > 0.1
+    assert alpha[:60, 230:].max() == 0
+    kept = Matte(MatteSettings(sure=0))(mask, bgr_frame(GREY))
+    assert kept[25, 275] > 0.5
+
+
+def test_a_mask_that_is_sure_nowhere_is_kept() -> None:
+    mask = np.zeros((96, 96), np.float32)
+    mask[30:90, 20:60] = 0.6
+    assert Matte()(mask, bgr_frame(GREY))[150, 100] > 0.5
+
+
 def test_without_steadiness_every_mask_is_taken_as_it_is() -> None:
     matte = Matte(MatteSettings(steadiness=0))
     for index in range(4):
