@@ -50,7 +50,7 @@ $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/test.done: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV) ..."
-	@$(INSTALL) ".[demo,export,train,dev]"
+	@$(INSTALL) ".[demo,export,train,cluster,dev]"
 	@touch $@
 
 $(VENV)/package.done: $(SOURCES) pyproject.toml | $(BIN)/python

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from seg_stream.pipeline.errors import SegStreamError, UserError
 
 if TYPE_CHECKING:
-    from seg_stream.pipeline.conversion import Summary, convert
+    from seg_stream.pipeline.conversion import convert
     from seg_stream.pipeline.effect import VirtualBackground
     from seg_stream.pipeline.matte import MatteSettings
+    from seg_stream.pipeline.stream import Summary
 
 __all__ = [
     "MatteSettings",
@@ -27,7 +28,7 @@ __all__ = [
 
 _HOME = {
     "MatteSettings": "matte",
-    "Summary": "conversion",
+    "Summary": "stream",
     "VirtualBackground": "effect",
     "convert": "conversion",
 }

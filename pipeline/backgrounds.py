@@ -14,8 +14,9 @@ from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.foreground import weighted_mean
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import bgr_to_planes, to_bgr
+from seg_stream.pipeline.sources.container import open_video, video_stream
 from seg_stream.pipeline.sources.images import SUFFIXES, read_image
-from seg_stream.pipeline.sources.video import VideoSource
+from seg_stream.pipeline.sources.video import NOMINAL_RATE, VideoSource
 from seg_stream.pipeline.types import FloatImage, Image
 
 BLUR_ROWS = 180
@@ -42,6 +43,9 @@ class Background(ABC):
     @abstractmethod
     def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
         """Return planes like the frame's; the caller must not write to them."""
+
+    def restart(self, at_s: Fraction) -> None:  # noqa: B027  # most stand still
+        """Be as so many seconds after the beginning."""
 
     def close(self) -> None:  # noqa: B027  # most hold nothing
         """Free what the background holds."""
@@ -105,11 +109,23 @@ class VideoBackground(Background):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._still = StillBackground(np.zeros((1, 1, 3), np.uint8))
+        self._round_s: Fraction | None = None
         self._begin()
+        self._set_clock(Fraction(0))
+
+    def _set_clock(self, time_s: Fraction) -> None:
+        self._still = StillBackground(np.zeros((1, 1, 3), np.uint8))
         self._start_s = Fraction(0)  # when this round began, on the background's own clock
-        self._clock_s = Fraction(0)
+        self._clock_s = time_s
         self._last_s: Fraction | None = None
+
+    def restart(self, at_s: Fraction) -> None:
+        """See `Background.restart`."""
+        self._source.close()
+        self._begin()
+        if at_s and self._round_s is None:
+            self._round_s = _length_s(self._path)
+        self._set_clock(at_s % self._round_s if self._round_s else Fraction(0))
 
     def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
         """See `Background.planes`."""
@@ -145,6 +161,18 @@ class VideoBackground(Background):
     def close(self) -> None:
         """See `Background.close`."""
         self._source.close()
+
+
+def _length_s(path: Path) -> Fraction:
+    """How long a video is shown, from its first to after its last frame; 0 if it has no times."""
+    with open_video(path) as container:
+        stream = video_stream(container)
+        packets = container.demux(stream)
+        times = [p.pts for p in packets if p.pts is not None and p.size and not p.is_discard]
+        if not times or not stream.time_base:
+            return Fraction(0)
+        rate = stream.average_rate or NOMINAL_RATE
+        return (max(times) - min(times)) * stream.time_base + 1 / Fraction(rate)
 
 
 class BlurBackground(Background):

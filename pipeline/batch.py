@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import Literal
 
-from seg_stream.pipeline.conversion import Summary
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
+from seg_stream.pipeline.job import Job
 from seg_stream.pipeline.sinks.encoding import CONTAINERS
 from seg_stream.pipeline.sinks.images import TRANSPARENT as ALPHA_PICTURES
 from seg_stream.pipeline.sources.images import SUFFIXES
+from seg_stream.pipeline.stream import Summary
 
 VIDEOS = frozenset(
     {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".ts", ".mts", ".mpg", ".mpeg", ".wmv",
@@ -21,19 +24,11 @@ VIDEOS = frozenset(
 """What is taken for a video in a folder."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """One file and where its result goes."""
-
-    input: Path
-    output: Path
-
-
 @dataclass
 class Outcome:
-    """What became of a task; `why` is the error's sentence."""
+    """What became of a job; `why` is the error's sentence."""
 
-    task: Task
+    job: Job
     state: Literal["done", "skipped", "failed", "stopped"]
     why: str = ""
     summary: Summary | None = None
@@ -42,7 +37,7 @@ class Outcome:
 
 @dataclass
 class BatchSummary:
-    """What became of all tasks, in their order."""
+    """What became of all jobs, in their order."""
 
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -61,19 +56,20 @@ def is_batch(inputs: Sequence[Path]) -> bool:
     )
 
 
-def plan(inputs: Sequence[Path], output: Path, suffix: str | None = None) -> list[Task]:
+def plan(inputs: Sequence[Path], wanted: Job) -> list[Job]:
     """Name the result of every file: its own name in the output folder.
+
+    A video keeps its kind if it can be written, else it becomes `.mp4`; a transparent one `.mov`.
 
     Args:
         inputs: files, or folders whose videos and pictures are taken.
-        output: the folder of the results.
-        suffix: of the videos' results, if they are to be transparent; by default their own if it
-            can be written, else `.mp4`.
+        wanted: what to do with each; its output is the folder of the results.
 
     Raises:
         UserError: there is nothing to do, two results would have the same name, or the output is
             a file or one of the inputs.
     """
+    output, suffix = wanted.output, ".mov" if wanted.transparent else None
     files: list[Path] = []
     for path in inputs:
         if path.is_dir():
@@ -88,21 +84,24 @@ def plan(inputs: Sequence[Path], output: Path, suffix: str | None = None) -> lis
     if output.is_file() or output.suffix.lower() in CONTAINERS.keys() | SUFFIXES:
         raise UserError(f"{output} is one file, but there are several inputs; name a folder.")
     stems = [path.stem for path in files]
-    tasks = [
-        Task(path, output / _name(path, suffix, clash=stems.count(path.stem) > 1)) for path in files
+    jobs = [
+        replace(
+            wanted,
+            input=path,
+            output=output / _name(path, suffix, clash=stems.count(path.stem) > 1),
+        )
+        for path in files
     ]
-    names = [task.output for task in tasks]
+    names = [job.output for job in jobs]
     sources = {path.resolve() for path in files}
-    for task in tasks:
-        if task.output.resolve() in sources:
+    for job in jobs:
+        if job.output.resolve() in sources:
+            raise UserError(f"{job.output} is one of the inputs; name another folder for --output.")
+        if names.count(job.output) > 1:
             raise UserError(
-                f"{task.output} is one of the inputs; name another folder for --output."
+                f"Two inputs would be written to {job.output}; convert them into two folders."
             )
-        if names.count(task.output) > 1:
-            raise UserError(
-                f"Two inputs would be written to {task.output}; convert them into two folders."
-            )
-    return tasks
+    return jobs
 
 
 def _wanted(path: Path, kinds: frozenset[str]) -> bool:
@@ -119,47 +118,46 @@ def _name(path: Path, suffix: str | None, clash: bool) -> str:
 
 
 def run_batch(
-    tasks: Sequence[Task],
-    convert_one: Callable[[Task], Summary],
+    jobs: Sequence[Job],
+    convert: Callable[[Job], Summary],
     *,
-    overwrite: bool = False,
+    at_once: int = 1,
     stop: Event | None = None,
-    begin: Callable[[Task], None] | None = None,
     end: Callable[[Outcome], None] | None = None,
 ) -> BatchSummary:
-    """Convert one after the other; what is there already is skipped, unless `overwrite`.
+    """Do all; what is there already is skipped, unless it may be overwritten.
 
     Args:
-        tasks: what to do.
-        convert_one: converts one file; its errors are kept in the outcome.
-        overwrite: convert also what is there.
-        stop: set it to end after the current file, which `convert_one` may cut short.
-        begin: called before each file.
-        end: called after it.
+        jobs: what to do.
+        convert: does one; its errors are kept in the outcome.
+        at_once: how many are under way at a time, each in a thread of its own.
+        stop: set it to end after the current files, which `convert` may cut short.
+        end: called after each, in the caller's thread, in the order of the jobs.
     """
-    result = BatchSummary()
-    for task in tasks:
+
+    def attempt(job: Job) -> Outcome:
         if stop and stop.is_set():
-            outcome = Outcome(task, "stopped")
-        elif task.output.exists() and not overwrite:
-            outcome = Outcome(task, "skipped")
-        else:
-            if begin:
-                begin(task)
-            outcome = _attempt(task, convert_one)
-        result.outcomes.append(outcome)
-        if end:
-            end(outcome)
+            return Outcome(job, "stopped")
+        if job.output.exists() and not job.overwrite:
+            return Outcome(job, "skipped")
+        return _attempt(job, convert)
+
+    result = BatchSummary()
+    with ThreadPoolExecutor(at_once) if at_once > 1 else nullcontext() as pool:
+        for outcome in (pool.map if pool else map)(attempt, jobs):
+            result.outcomes.append(outcome)
+            if end:
+                end(outcome)
     return result
 
 
-def _attempt(task: Task, convert_one: Callable[[Task], Summary]) -> Outcome:
+def _attempt(job: Job, convert: Callable[[Job], Summary]) -> Outcome:
     try:
-        summary = convert_one(task)
+        summary = convert(job)
     except Stopped:
-        return Outcome(task, "stopped")
+        return Outcome(job, "stopped")
     except UserError as error:
-        return Outcome(task, "failed", str(error))
+        return Outcome(job, "failed", str(error))
     except (SegStreamError, OSError) as error:
-        return Outcome(task, "failed", str(error), our_fault=True)
-    return Outcome(task, "done", summary=summary)
+        return Outcome(job, "failed", str(error), our_fault=True)
+    return Outcome(job, "done", summary=summary)

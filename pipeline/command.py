@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from threading import Event
@@ -17,18 +19,22 @@ import typer
 from rich.markup import escape
 
 from seg_stream.engines.models import DEFAULT
-from seg_stream.pipeline.batch import Outcome, Task, is_batch, plan, run_batch
+from seg_stream.pipeline.batch import Outcome, is_batch, plan, run_batch
+from seg_stream.pipeline.cluster import Cluster
 from seg_stream.pipeline.console import as_json, bars, console, report, report_batch, say
-from seg_stream.pipeline.conversion import SinkOptions, Summary, convert, open_sink, stream
+from seg_stream.pipeline.conversion import run_job
 from seg_stream.pipeline.describe import describe
 from seg_stream.pipeline.effect import VirtualBackground
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
+from seg_stream.pipeline.job import SEGMENT_S, Job
+from seg_stream.pipeline.outputs import SinkOptions, open_sink
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
 from seg_stream.pipeline.sinks.images import is_numbered
 from seg_stream.pipeline.sinks.window import WindowSink
 from seg_stream.pipeline.sources.camera import CameraSource
-from seg_stream.pipeline.sources.trim import Trim, parse_trim
+from seg_stream.pipeline.sources.trim import parse_trim
+from seg_stream.pipeline.stream import Progress, Summary, stream
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -102,6 +108,20 @@ def seg_stream(
         str | None, typer.Option(help="5M or 800k, instead of a quality.", show_default=False)
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with a long conversion that was stopped; Ctrl-C keeps it."
+        ),
+    ] = False,
+    segment: Annotated[
+        int,
+        typer.Option(help="Seconds of the pieces in which a long video is done; 0 for one."),
+    ] = SEGMENT_S,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="auto|ray://HOST:PORT", help="Spread the work over this Ray cluster."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")
     ] = False,
@@ -121,6 +141,7 @@ def seg_stream(
             files_only = (
                 ("--matte", matte), ("--trim", trim), ("--dry-run", dry_run),
                 ("--every", every != 1), ("--json", json_wanted),
+                ("--resume", resume), ("--ray", ray),
             )  # fmt: skip
             for name, given in files_only:
                 if given:
@@ -134,65 +155,100 @@ def seg_stream(
             return
         if not input or output is None:
             raise UserError("Say where the result goes: add --output FILE.")
-        part = None if trim is None else parse_trim(trim)
         several = is_batch(input)
         if several and matte:
             raise UserError("--matte names one file, but there are several inputs; leave it out.")
-        suffix = ".mov" if bg == "transparent" else None
-        tasks = plan(input, output, suffix) if several else [Task(input[0], output)]
-        if dry_run:
-            _show_plan(tasks, encoding, bg, part, json_wanted)
-            return
-        if several:
-            _make_folder(output)
-
-        def convert_one(task: Task) -> Summary:
-            return convert(
-                task.input, task.output, background=bg, model=model, engine=engine, every=every,
-                encoding=encoding, matte_output=matte, trim=part, overwrite=overwrite, stop=stop,
-                progress=show, keep_partial=not several,
-            )  # fmt: skip
-
-        with bars(len(tasks)) as show:
-            if not several:
-                if tasks[0].input.exists() and console.is_terminal:
-                    say(str(describe(tasks[0].input, part)))
-                show.begin(tasks[0])
-                summary = convert_one(tasks[0])
+        wanted = Job(
+            input[0], output, bg, model, engine,
+            every=every, encoding=encoding, matte_output=matte,
+            trim=None if trim is None else parse_trim(trim),
+            overwrite=overwrite, segment_s=segment,
+        )  # fmt: skip
+        run = _Run(resume, ray, json_wanted, stop, signals)
+        if not several:
+            if dry_run:
+                _show_plan([wanted], json_wanted)
             else:
+                _convert_one(wanted, run)
+            return
+        jobs = plan(input, wanted)
+        if dry_run:
+            _show_plan(jobs, json_wanted)
+        else:
+            _make_folder(output)
+            _convert_all(jobs, run)
 
-                def end(outcome: Outcome) -> None:
-                    show.end(outcome)
-                    if outcome.summary:
-                        report(outcome.summary, outcome.task.output)
 
-                result = run_batch(
-                    tasks, convert_one, overwrite=overwrite, stop=stop, begin=show.begin, end=end
-                )
-    if several:
-        report_batch(result)
-        if json_wanted:
-            print(json.dumps([_outcome_json(outcome) for outcome in result.outcomes], indent=2))
-        if signals and result.of("stopped"):
-            raise typer.Exit(128 + signals[0])
-        failed = result.of("failed")
-        if failed:
-            raise typer.Exit(1 if any(outcome.our_fault for outcome in failed) else 2)
+@dataclass(frozen=True)
+class _Run:
+    """How jobs are done, whatever they are; `signals` are those that came in."""
+
+    resume: bool
+    ray: str | None
+    json_wanted: bool
+    stop: Event
+    signals: list[int]
+
+
+@contextmanager
+def _converter(
+    run: _Run, *, keep_partial: bool = True
+) -> Iterator[tuple[Callable[[Job, Progress], Summary], int]]:
+    """What converts a job, here or on a cluster, and how many it takes at once."""
+    if run.ray is None:
+        here = partial(run_job, resume=run.resume, keep_partial=keep_partial, stop=run.stop)
+        yield lambda job, progress: here(job, progress=progress), 1
         return
-    report(summary, output)
-    if json_wanted:
-        print(json.dumps(as_json(summary, output), indent=2))
-    if signals and summary.stopped:
-        done = summary.run.items
+    with Cluster(run.ray) as cluster:
+        there = partial(cluster.run, resume=run.resume, stop=run.stop)
+        yield lambda job, progress: there(job, progress=progress), cluster.workers
+
+
+def _convert_one(job: Job, run: _Run) -> None:
+    if job.input.exists() and console.is_terminal:
+        say(str(describe(job.input, job.trim)))
+    try:
+        with _converter(run) as (convert, _), bars() as show, show.of(job) as progress:
+            summary = convert(job, progress)
+    except Stopped as stopped:
+        say(str(stopped))
+        raise typer.Exit(128 + run.signals[0]) from None
+    report(summary, job.output)
+    if run.json_wanted:
+        print(json.dumps(as_json(summary, job.output), indent=2))
+    if run.signals and summary.stopped:
+        done = summary.frames
         say(f"Stopped early: the output holds {done} frames." if done else "Stopped early.")
-        raise typer.Exit(128 + signals[0])
+        raise typer.Exit(128 + run.signals[0])
+
+
+def _convert_all(jobs: list[Job], run: _Run) -> None:
+    with _converter(run, keep_partial=False) as (convert, at_once), bars(len(jobs)) as show:
+
+        def one(job: Job) -> Summary:
+            with show.of(job) as progress:
+                return convert(job, progress)
+
+        def end(outcome: Outcome) -> None:
+            show.count()
+            if outcome.summary:
+                report(outcome.summary, outcome.job.output)
+
+        result = run_batch(jobs, one, at_once=at_once, stop=run.stop, end=end)
+    report_batch(result)
+    if run.json_wanted:
+        print(json.dumps([_outcome_json(outcome) for outcome in result.outcomes], indent=2))
+    if run.signals and result.of("stopped"):
+        raise typer.Exit(128 + run.signals[0])
+    if failed := result.of("failed"):
+        raise typer.Exit(1 if any(outcome.our_fault for outcome in failed) else 2)
 
 
 def _outcome_json(outcome: Outcome) -> dict[str, object]:
-    figures = as_json(outcome.summary, outcome.task.output) if outcome.summary else {}
+    figures = as_json(outcome.summary, outcome.job.output) if outcome.summary else {}
     return {
-        "input": str(outcome.task.input),
-        "output": str(outcome.task.output),
+        "input": str(outcome.job.input),
+        "output": str(outcome.job.output),
         "state": outcome.state,
         "why": outcome.why,
         **figures,
@@ -206,24 +262,22 @@ def _make_folder(folder: Path) -> None:
         raise UserError(f"The folder {folder} cannot be made ({error.strerror}).") from None
 
 
-def _show_plan(
-    tasks: list[Task], encoding: Encoding, bg: str, trim: Trim | None, json_wanted: bool
-) -> None:
+def _show_plan(jobs: list[Job], json_wanted: bool) -> None:
     """Say for each file what it is and what would be made of it."""
     entries = []
-    for task in tasks:
-        description = describe(task.input, trim)
+    for job in jobs:
+        description = describe(job.input, job.trim)
         encoder = None
-        if description.kind == "video" and not is_numbered(task.output):
-            chosen = choose_encoder(task.output, encoding, transparent=bg == "transparent")
+        if description.kind == "video" and not is_numbered(job.output):
+            chosen = choose_encoder(job.output, job.encoding, transparent=job.transparent)
             settings = " ".join(f"{key} {value}" for key, value in chosen.options.items())
             encoder = f"{chosen.name} {settings}".strip()
-        there = " (exists already)" if task.output.exists() else ""
-        say(f"{description}\n  -> {task.output}{f', {encoder}' if encoder else ''}{there}")
+        there = " (exists already)" if job.output.exists() else ""
+        say(f"{description}\n  -> {job.output}{f', {encoder}' if encoder else ''}{there}")
         entries.append(
             {
                 "input": description.as_json(),
-                "output": str(task.output),
+                "output": str(job.output),
                 "encoder": encoder,
                 "exists": bool(there),
             }

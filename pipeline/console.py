@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from seg_stream.pipeline.batch import BatchSummary, Outcome, Task
-from seg_stream.pipeline.conversion import Summary
+from seg_stream.pipeline.batch import BatchSummary
+from seg_stream.pipeline.job import Job
 from seg_stream.pipeline.runner import RunReport
+from seg_stream.pipeline.stream import Summary
 
 console = Console(stderr=True, highlight=False)
 
@@ -29,29 +30,33 @@ def say(text: str) -> None:
 
 
 class Bars:
-    """A progress bar for the file that is being converted and, for several, one for all."""
+    """A progress bar for each file that is being converted and, for several, one for all."""
 
     def __init__(self, progress: Progress, files: int) -> None:
         self._progress = progress
         self._all: TaskID | None = None
         if files > 1:
             self._all = progress.add_task("files", total=files, fps="")
-        self._one = progress.add_task("", total=None, fps="")
 
-    def begin(self, task: Task) -> None:
-        """Start again for the next file."""
-        self._progress.reset(self._one, description=task.input.name, total=None, fps="")
+    @contextmanager
+    def of(self, job: Job) -> Iterator[Callable[[RunReport, int | None], None]]:
+        """Show a bar while a job is done; call what it gives with the runner's reports."""
+        task = self._progress.add_task(job.input.name, total=None, fps="")
 
-    def end(self, outcome: Outcome) -> None:
+        def show(report: RunReport, frames: int | None) -> None:
+            total = None if frames is None else max(frames, report.items)
+            fps = f"{report.fps:.1f} fps"
+            self._progress.update(task, completed=report.items, total=total, fps=fps)
+
+        try:
+            yield show
+        finally:
+            self._progress.remove_task(task)
+
+    def count(self) -> None:
         """Count a file."""
         if self._all is not None:
             self._progress.advance(self._all)
-
-    def __call__(self, report: RunReport, frames: int | None) -> None:
-        """Show the runner's report on the current file."""
-        total = None if frames is None else max(frames, report.items)
-        fps = f"{report.fps:.1f} fps"
-        self._progress.update(self._one, completed=report.items, total=total, fps=fps)
 
 
 @contextmanager
@@ -76,18 +81,17 @@ def report(summary: Summary, output: Path | None) -> None:
         say(f"Note: {note}")
     run = summary.run
     stages = ", ".join(f"{name} {run.mean_ms(name):.1f}" for name in run.busy_s)
+    each = f", ms a frame: {stages}" if stages else ""
     dropped = f", {run.dropped} dropped" if run.dropped else ""
     where = f" -> {output}" if output else ""
-    say(
-        f"{run.items} frames{dropped}, {run.fps:.1f} fps, ms a frame: {stages}; "
-        f"{summary.engine}{where}"
-    )
+    resumed = f" and {summary.resumed} done before" if summary.resumed else ""
+    say(f"{run.items} frames{resumed}{dropped}, {run.fps:.1f} fps{each}; {summary.engine}{where}")
 
 
 def report_batch(summary: BatchSummary) -> None:
     """Name what failed or was left out; the others were reported one by one."""
     for outcome in summary.of("failed"):
-        say(f"Failed: {outcome.task.input}: {outcome.why}")
+        say(f"Failed: {outcome.job.input}: {outcome.why}")
     counts = [f"{len(summary.of('done'))} converted"]
     for state, words in (
         ("skipped", "there already"),
@@ -104,7 +108,8 @@ def as_json(summary: Summary, output: Path | None) -> dict[str, object]:
     run = summary.run
     return {
         "output": str(output) if output else None,
-        "frames": run.items,
+        "frames": summary.frames,
+        "resumed": summary.resumed,
         "dropped": run.dropped,
         "fps": round(run.fps, 3),
         "seconds": round(run.wall_s, 3),

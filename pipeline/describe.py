@@ -7,9 +7,10 @@ from pathlib import Path
 
 from seg_stream.pipeline.colour import Matrix
 from seg_stream.pipeline.sources import open_file
+from seg_stream.pipeline.sources.container import open_video, video_stream
 from seg_stream.pipeline.sources.images import ImageSource
 from seg_stream.pipeline.sources.trim import Trim
-from seg_stream.pipeline.sources.video import VideoSource, open_video, video_stream
+from seg_stream.pipeline.sources.video import VideoSource
 
 MATRIX_NAMES = {Matrix.BT601: "BT.601", Matrix.BT709: "BT.709", Matrix.BT2020: "BT.2020"}
 

@@ -101,6 +101,12 @@ class VirtualBackground(Closable):
         """Do the work of all stages on one frame, in this thread."""
         return self._composite(self._infer(self._prepare(frame)))
 
+    def restart(self, at_s: Fraction = Fraction(0)) -> None:
+        """Forget the frames seen; the background is then as `at_s` seconds after its beginning."""
+        self._matte.restart()
+        self._tracker.restart()
+        self._background.restart(at_s)
+
     def _prepare(self, frame: Frame) -> _Job:
         return _Job(frame, prepare(frame, self.engine.input, self.engine.info))
 

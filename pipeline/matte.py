@@ -54,6 +54,10 @@ class Matte:
         self._settings = settings or MatteSettings()
         self._previous: FloatImage | None = None
 
+    def restart(self) -> None:
+        """Forget the last mask."""
+        self._previous = None
+
     def __call__(self, mask_hw: FloatImage, frame: Frame) -> FloatImage:
         """Refine one mask with the frame it was made from.
 

@@ -51,6 +51,16 @@ class RunReport:
         """Mean time a stage was busy with an item, also with those that were dropped later."""
         return 1000 * self.busy_s[stage] / max(self.calls[stage], 1)
 
+    def add(self, other: RunReport) -> None:
+        """Count another run, made after this one, with this one."""
+        self.items += other.items
+        self.dropped += other.dropped
+        self.stopped = other.stopped
+        self.wall_s += other.wall_s
+        for name, busy_s in other.busy_s.items():
+            self.busy_s[name] = self.busy_s.get(name, 0.0) + busy_s
+            self.calls[name] = self.calls.get(name, 0) + other.calls[name]
+
     def count(self, stage: str, busy_s: float) -> None:
         """Add one call of a stage; each stage is counted by its own thread alone."""
         self.busy_s[stage] += busy_s

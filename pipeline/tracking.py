@@ -23,6 +23,10 @@ class MaskTracker:
         self._grey: Image | None = None
         self._mask_hw: FloatImage | None = None
 
+    def restart(self) -> None:
+        """Forget the last mask."""
+        self._grey = self._mask_hw = None
+
     def grey(self, frame: Frame) -> Image:
         """The frame's luma at the size of the flow, uint8."""
         size = (max(16, round(frame.width * ROWS / frame.height)), ROWS)

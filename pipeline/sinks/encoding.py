@@ -41,7 +41,8 @@ def _levels(first: int, last: int) -> dict[str, str]:
 
 
 CODECS = {
-    "h264": Codec("libx264", 20),
+    # Its code for a certain processor differs on others, and a little even from run to run.
+    "h264": Codec("libx264", 20, options={"x264-params": "cpu-independent=1"}),
     "h265": Codec("libx265", 23, options={"x265-params": "log-level=error"}, tag="hvc1"),
     "vp9": Codec(
         "libvpx-vp9", 32, 63, {"b": "0", "deadline": "realtime", "row-mt": "1"},
@@ -79,13 +80,15 @@ class Encoding:
     """What the user asks of the encoder; None is the default.
 
     `quality` is the codec's constant rate factor (WebP: 0..100, higher is better), `bitrate` bits a
-    second instead of it.
+    second instead of it. `threads`: how many the encoder uses, since x264's pictures
+    depend on it; its own choice by default.
     """
 
     codec: str | None = None
     quality: int | None = None
     preset: str | None = None
     bitrate: int | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def choose_encoder(path: Path, wanted: Encoding, *, transparent: bool = False) -
     _set_speed(name, codec, wanted, options)
     if transparent and codec.encoder == "libvpx-vp9":
         options["auto-alt-ref"] = "0"  # alpha allows no hidden frames
+    if wanted.threads:
+        options["threads"] = str(wanted.threads)
     return Encoder(
         codec.encoder,
         options,

@@ -18,15 +18,9 @@ class PartFile:
     """
 
     def __init__(self, target: Path, *, overwrite: bool) -> None:
-        self.target = target
+        check_target(target, overwrite=overwrite)
+        self.target, self._overwrite = target, overwrite
         folder = target.absolute().parent
-        if target.is_dir():
-            raise UserError(f"{target} is a folder, expected a file name for the output.")
-        self._overwrite = overwrite
-        if not overwrite:
-            require_free(target)
-        if not folder.is_dir():
-            raise UserError(f"The folder {folder} does not exist; create it first.")
         self.path = folder / f".{token_hex(8)}.part{target.suffix}"
         try:
             self.path.open("xb").close()
@@ -41,21 +35,46 @@ class PartFile:
         Raises:
             UserError: another file has come under that name in between.
         """
-        if self._overwrite:
-            self.path.replace(self.target)
-            return
-        try:
-            os.link(self.path, self.target)  # unlike a rename, it never replaces
-        except FileExistsError:
-            raise _exists(self.target) from None
-        except OSError:  # a file system without links
-            require_free(self.target)
-            self.path.replace(self.target)
-        self.path.unlink(missing_ok=True)
+        publish(self.path, self.target, overwrite=self._overwrite)
 
     def discard(self) -> None:
         """Remove what was written."""
         self.path.unlink(missing_ok=True)
+
+
+def publish(path: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a whole file of the same folder tree its final name.
+
+    Raises:
+        UserError: another file is there that may not be replaced.
+    """
+    if overwrite:
+        path.replace(target)
+        return
+    try:
+        os.link(path, target)  # unlike a rename, it never replaces
+    except FileExistsError:
+        raise _exists(target) from None
+    except OSError:  # a file system without links
+        require_free(target)
+        path.replace(target)
+    path.unlink(missing_ok=True)
+
+
+def check_target(target: Path, *, overwrite: bool) -> None:
+    """Make sure that a file can come under a name.
+
+    Raises:
+        UserError: a folder stands there, or a file that may not be replaced, or its folder does
+            not exist.
+    """
+    if target.is_dir():
+        raise UserError(f"{target} is a folder, expected a file name for the output.")
+    if not overwrite:
+        require_free(target)
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"The folder {folder} does not exist; create it first.")
 
 
 def require_free(target: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import av
 
+from seg_stream.pipeline.sources.container import open_video, seek, video_stream
 from seg_stream.pipeline.sources.trim import Trim
-from seg_stream.pipeline.sources.video import open_video, seek, video_stream
 
 CONTAINER_TAGS = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 """Metadata that speak of the file itself and not of what is in it."""

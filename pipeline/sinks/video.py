@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
 import av
 
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import to_bt601, to_picture
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder
-from seg_stream.pipeline.sinks.part_file import PartFile
-from seg_stream.pipeline.sinks.passthrough import Passthrough
+from seg_stream.pipeline.sinks.video_file import VideoFile
 from seg_stream.pipeline.sources.trim import Trim
 
 
@@ -52,17 +49,11 @@ class VideoSink(Sink):
         self._encoder = choose_encoder(path, encoding or Encoding(), transparent=transparent)
         self._transparent = transparent
         self._rate, self._aspect = rate, sample_aspect_ratio
-        self._part = PartFile(path, overwrite=overwrite)
         self._stream: av.VideoStream | None = None
-        self._passthrough: Passthrough | None = None
         self._end_s = 0.0
-        try:
-            self._container = av.open(str(self._part.path), mode="w")
-            if sound_from:
-                self._passthrough = Passthrough(sound_from, self._container, trim)
-        except BaseException:
-            self.discard()
-            raise
+        self.packet_pts: list[int] = []
+        """Time of each packet that was written, in the frames' time base, in decoding order."""
+        self._file = VideoFile(path, sound_from=sound_from, trim=trim, overwrite=overwrite)
 
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""
@@ -74,46 +65,33 @@ class VideoSink(Sink):
                 picture = picture.reformat(format=self._encoder.pixels)
         picture.pts, picture.time_base = frame.pts, frame.time_base
         self._end_s = float(frame.pts * frame.time_base + 1 / self._rate)
-        with self._writing():
+        with self._file.writing():
             stream = self._stream or self._start(frame, picture)
             self._mux(stream.encode(picture))
 
     def finish(self) -> None:
         """See `Sink.finish`."""
         if self._stream is None:
-            message = f"{self._part.target} was not written: there was no frame."
+            message = f"{self._file.path} was not written: there was no frame."
             if not self.cut_short:
                 raise UserError(message)
             self.notes.append(message)
             self.discard()
             return
-        with self._writing():
+        with self._file.writing():
             self._mux(self._stream.encode(None))
-            if self._passthrough:
-                self._passthrough.finish(self._end_s if self.cut_short else None)
-                self.notes += self._passthrough.notes
-            self._close()
-            self._part.commit()
+            self._file.finish(self._end_s if self.cut_short else None)
+        self.notes += self._file.notes
 
     def discard(self) -> None:
         """See `Sink.discard`."""
-        with suppress(av.FFmpegError, OSError):  # it tries to write the rest
-            self._close()
-        self._part.discard()
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (av.FFmpegError, OSError) as error:
-            raise SegStreamError(
-                f"{self._part.target} cannot be written to its end ({error.strerror})."
-            ) from error
+        self._file.discard()
 
     def _start(self, frame: Frame, first: av.VideoFrame) -> av.VideoStream:
         encoder = self._encoder
         name = encoder.name
-        stream = self._container.add_stream(name, rate=self._rate, options=dict(encoder.options))
+        container = self._file.container
+        stream = container.add_stream(name, rate=self._rate, options=dict(encoder.options))
         if not isinstance(stream, av.VideoStream):
             raise TypeError(f"{name} is not a video encoder")
         codec = stream.codec_context
@@ -130,27 +108,19 @@ class VideoSink(Sink):
             # H.264 carries it; PyAV has no way to write it into a WebM container.
             if self._aspect != 1 and name == "libvpx-vp9":
                 self.notes.append(
-                    f"{self._part.target}: pixels of {self._aspect.numerator}:"
+                    f"{self._file.path}: pixels of {self._aspect.numerator}:"
                     f"{self._aspect.denominator} become square in WebM; .mp4 and .mkv keep them."
                 )
         _tag(codec, frame)
-        if self._passthrough:
-            self._passthrough.add_streams(stream)
+        self._file.begin(stream)
         self._stream = stream
         return stream
 
     def _mux(self, packets: list[av.Packet[av.VideoStream]]) -> None:
         for packet in packets:
-            if self._passthrough and packet.pts is not None:
-                self._passthrough.copy_until(float(packet.pts * packet.time_base))
-            self._container.mux(packet)
-
-    def _close(self) -> None:
-        if self._passthrough:
-            self._passthrough.close()
-        container = getattr(self, "_container", None)
-        if container:
-            container.close()
+            if packet.pts is not None:
+                self.packet_pts.append(packet.pts)
+            self._file.mux(packet)
 
 
 def _tag(codec: av.VideoCodecContext, frame: Frame) -> None:

@@ -26,6 +26,19 @@ class Trim:
             raise UserError("The trim ends before it begins; write it as START-END, say 0:10-1:20.")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A piece of a conversion: from when to when, on the file's clock, as pictures of one size.
+
+    Unlike a trim it does not change what time it is.
+    """
+
+    start_s: Fraction
+    end_s: Fraction | None
+    size: tuple[int, int]
+    """Width and height of the whole file's first picture, before it is turned upright."""
+
+
 def parse_trim(text: str) -> Trim:
     """Turn `START-END` into a trim; either may be left out. Times are `[[H:]M:]S[.F]`.
 

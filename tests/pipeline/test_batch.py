@@ -17,6 +17,7 @@ from commands import command_line, run_command
 from seg_stream.pipeline import UserError
 from seg_stream.pipeline.batch import is_batch, plan
 from seg_stream.pipeline.describe import describe
+from seg_stream.pipeline.job import Job
 
 
 @pytest.fixture
@@ -67,12 +68,12 @@ def test_several_inputs_go_into_a_folder(
 
 def test_names_of_results(folder: Path, tmp_path: Path) -> None:
     (folder / "a.avi").write_bytes(b"x")
-    names = [task.output.name for task in plan([folder], tmp_path / "out")]
+    names = [task.output.name for task in plan([folder], Job(folder, tmp_path / "out"))]
     assert names == ["a.avi.mp4", "a.mp4", "b.mkv", "broken.mp4", "photo.png"]
     with pytest.raises(UserError, match="Two inputs would be written"):
-        plan([folder / "a.mp4", folder.parent / "talks" / "a.mp4"], tmp_path / "out")
+        plan([folder / "a.mp4", folder.parent / "talks" / "a.mp4"], Job(folder, tmp_path / "out"))
     with pytest.raises(UserError, match="is the input folder itself"):
-        plan([folder], folder)
+        plan([folder], Job(folder, folder))
 
 
 def test_a_folder_of_pictures_is_one_input(folder: Path) -> None:
@@ -150,6 +151,9 @@ def test_a_stopped_batch_leaves_no_file_that_looks_done(
 
 def test_hidden_and_own_files_are_left_alone(folder: Path, tmp_path: Path) -> None:
     (folder / "._a.mp4").write_bytes(b"x")
-    assert all(not task.input.name.startswith(".") for task in plan([folder], tmp_path / "out"))
+    assert all(
+        not task.input.name.startswith(".")
+        for task in plan([folder], Job(folder, tmp_path / "out"))
+    )
     with pytest.raises(UserError, match="is one of the inputs"):
-        plan([folder / "a.mp4", folder / "b.mkv"], folder)
+        plan([folder / "a.mp4", folder / "b.mkv"], Job(folder, folder))

@@ -15,11 +15,12 @@ from clips import hopping, read_video, write_video
 from commands import run_command
 
 from seg_stream.pipeline import SegStreamError, Summary, UserError, VirtualBackground, convert
-from seg_stream.pipeline.conversion import SinkOptions, open_sink, stream
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.outputs import SinkOptions, open_sink
 from seg_stream.pipeline.runner import Stage, StageError
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sources import Source, open_file
+from seg_stream.pipeline.stream import stream
 
 WITHIN_S = 1.0
 STAGES = ["read", "prepare", "infer", "composite", "write"]

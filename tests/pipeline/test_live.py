@@ -22,11 +22,12 @@ from clips import read_video, write_video
 from clips import solid as solid_planes
 
 from seg_stream.pipeline import UserError, VirtualBackground
-from seg_stream.pipeline.conversion import SinkOptions, open_sink, stream
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.outputs import SinkOptions, open_sink
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sources import Source
 from seg_stream.pipeline.sources.camera import CameraSource
+from seg_stream.pipeline.stream import stream
 
 REAL_CAPTURE = cv2.VideoCapture
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 from clips import person_in_room, read_video, write_video
 
-from seg_stream.pipeline import convert
+from seg_stream.pipeline import UserError, convert
 
 
 def test_titles_languages_and_chapters_are_carried_over(
@@ -99,3 +100,55 @@ def write_bottom_up_avi(path: Path, images: list[np.ndarray]) -> None:
     header = chunk(b"LIST", b"hdrl" + chunk(b"avih", main) + strl)
     movie = chunk(b"LIST", b"movi" + b"".join(chunk(b"00db", frame) for frame in frames))
     path.write_bytes(chunk(b"RIFF", b"AVI " + header + movie))
+
+
+@pytest.mark.parametrize("segment_s", [0, 1])
+def test_one_frame_of_the_same_time_does_not_move_the_others(
+    segment_s: int, brightness_model: Path, tmp_path: Path
+) -> None:
+    """Also at the border of two segments."""
+    clip = write_video(
+        tmp_path / "a.mkv", [person_in_room()] * 75,
+        options={"preset": "ultrafast", "bf": "0", "qp": "0"},
+    )  # fmt: skip
+    doubled, output = tmp_path / "doubled.mkv", tmp_path / "out.mkv"
+    with av.open(str(clip)) as source, av.open(str(doubled), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                twice = 2 if packet.pts == 960 else 1
+                packet.stream = stream
+                for _ in range(twice):
+                    packet.pts = packet.dts = round(packet.pts * packet.time_base * 1000)
+                    packet.time_base = Fraction(1, 1000)
+                    target.mux(packet)
+    times_s = [shown.time_s for shown in read_video(doubled)]
+    assert len(times_s) == len(set(times_s)) + 1
+    summary = convert(
+        doubled, output, background="#00b140", model=brightness_model, segment_s=segment_s
+    )
+    after_s = [shown.time_s for shown in read_video(output)]
+    moved = [now - was for was, now in zip(times_s, after_s, strict=True)]
+    assert sorted(moved) == [0] * 75 + [Fraction(1, 1000)]
+    assert any("1 frames had no usable time" in note for note in summary.notes)
+
+
+def test_a_video_that_becomes_hdr_is_refused_and_one_that_changes_its_colours_is_said(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    options = {"preset": "ultrafast", "bf": "0", "crf": "18"}
+    parts = {
+        name: write_video(
+            tmp_path / f"{name}.264", [person_in_room()] * 10, options=options, colour=colour
+        )
+        for name, colour in [("sd", (6, 1, 6, 6)), ("hd", (1, 1, 1, 1)), ("hdr", (9, 1, 9, 16))]
+    }
+    for name in ("hd", "hdr"):
+        joined = tmp_path / f"joined_{name}.264"
+        joined.write_bytes(parts["sd"].read_bytes() + parts[name].read_bytes())
+    hd, hdr = tmp_path / "joined_hd.264", tmp_path / "joined_hdr.264"
+    summary = convert(hd, tmp_path / "out.mp4", background="#00b140", model=brightness_model)
+    assert any("changes its colour space; 10 frames" in note for note in summary.notes)
+    with pytest.raises(UserError, match="HDR"):
+        convert(hdr, tmp_path / "no.mp4", background="#00b140", model=brightness_model)
+    assert not (tmp_path / "no.mp4").exists()

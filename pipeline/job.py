@@ -1,0 +1,149 @@
+"""What a conversion is asked to do, in plain values."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from seg_stream.engines.models import DEFAULT
+from seg_stream.engines.onnxruntime_cpu import available_cores
+from seg_stream.pipeline.backgrounds import TRANSPARENT
+from seg_stream.pipeline.effect import VirtualBackground
+from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.matte import MatteSettings
+from seg_stream.pipeline.sinks.encoding import Encoding
+from seg_stream.pipeline.sinks.images import is_numbered
+from seg_stream.pipeline.sources import Source
+from seg_stream.pipeline.sources.images import ImageSource
+from seg_stream.pipeline.sources.trim import Trim
+
+SEGMENT_S = 60
+"""Seconds of a long video that are converted as one piece."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One input, its output, and everything that decides what comes out.
+
+    See `convert` for what each of them means.
+    """
+
+    input: Path
+    output: Path
+    background: str = "blur"
+    model: str = DEFAULT
+    engine: str = "auto"
+    matte: MatteSettings = field(default_factory=MatteSettings)
+    every: int = 1
+    encoding: Encoding = field(default_factory=Encoding)
+    matte_output: Path | None = None
+    trim: Trim | None = None
+    overwrite: bool = False
+    segment_s: int = SEGMENT_S
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UserError: the video and its matte have one name, or a segment is too short.
+        """
+        targets = self.targets
+        if len({_place(target) for target in targets}) < len(targets):
+            raise UserError(
+                f"{self.output} is given for the video and for its matte; name two files."
+            )
+        if self.segment_s < 0:
+            raise UserError(
+                f"A segment cannot last {self.segment_s} seconds; give 1 or more, or 0 for none."
+            )
+
+    @property
+    def targets(self) -> list[Path]:
+        """What is written: the output and, if it is wanted, the matte."""
+        return [self.output, *([self.matte_output] if self.matte_output else [])]
+
+    @property
+    def transparent(self) -> bool:
+        """Whether the output carries alpha."""
+        return self.background == TRANSPARENT
+
+    def anywhere(self) -> Job:
+        """The same job with nothing left that another folder or machine would decide otherwise."""
+        threads = self.encoding.threads or max(1, available_cores() * 3 // 2)  # x264's own choice
+        return replace(
+            self,
+            input=self.input.absolute(),
+            background=_absolute(self.background),
+            model=_absolute(self.model),
+            encoding=replace(self.encoding, threads=threads),
+        )
+
+    def to_json(self) -> str:
+        """The job as text, for a worker."""
+        return _JOB.dump_json(self).decode()
+
+    @staticmethod
+    def from_json(text: str) -> Job:
+        """Read what `to_json` wrote."""
+        return _JOB.validate_json(text)
+
+    def refuse_inputs_as_outputs(self, source: Source) -> None:
+        """Nothing that is read may be written, also under another name or behind a link.
+
+        Raises:
+            UserError: it would be.
+        """
+        read = source.paths if isinstance(source, ImageSource) else [self.input]
+        taken = {_identity(path) for path in (*read, Path(self.background)) if path.is_file()}
+        for target in self.targets:
+            for path in _files_behind(target, source):
+                if path.is_file() and _identity(path) in taken:
+                    raise UserError(
+                        f"{path} is the input itself or the background; choose another name for "
+                        "the output."
+                    )
+
+
+_JOB = TypeAdapter(Job)
+
+
+def open_effect(job: Job) -> VirtualBackground:
+    """The effect that a job asks for.
+
+    Raises:
+        UserError: its background, model or engine cannot be used.
+    """
+    return VirtualBackground(
+        job.background,
+        model=job.model,
+        engine=job.engine,
+        matte=job.matte,
+        keep_alpha=job.matte_output is not None,
+        every=job.every,
+    )
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).absolute()) if Path(name).is_file() else name
+
+
+def _place(target: Path) -> Path:
+    """What a name would write: itself, or, for numbered pictures, their folder."""
+    return (target.parent if is_numbered(target) else target).resolve()
+
+
+def _files_behind(target: Path, source: Source) -> list[Path]:
+    """The files that a name may stand for."""
+    if is_numbered(target):
+        return list(target.parent.iterdir()) if target.parent.is_dir() else []
+    if isinstance(source, ImageSource) and source.is_folder:
+        return [target / path.name for path in source.paths]
+    return [target]
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116  # the path may be a link
+    return status.st_dev, status.st_ino

@@ -1,0 +1,120 @@
+"""Join the segments of a long conversion: packets are copied, their times are set anew."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from seg_stream.pipeline.errors import SegStreamError
+from seg_stream.pipeline.sinks.video_file import VideoFile
+from seg_stream.pipeline.sources.trim import Trim
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A segment's file and the time of each of its packets, in decoding order."""
+
+    path: Path
+    packet_pts: Sequence[int]
+
+
+def join(
+    pieces: Sequence[Piece],
+    output: Path,
+    time_base: Fraction,
+    *,
+    sound_from: Path | None = None,
+    trim: Trim | None = None,
+    end_s: float | None = None,
+    overwrite: bool = False,
+) -> list[str]:
+    """Write one video file of all pieces; returns notes on what could not be carried over.
+
+    Args:
+        pieces: in their order, none of them empty.
+        output: the file; it appears when it is whole.
+        time_base: unit of the packets' times, in seconds.
+        sound_from: file whose sound and subtitles are copied.
+        trim: the part of that file which the pictures are from.
+        end_s: where the sound ends, if not with that file.
+        overwrite: replace an existing file.
+
+    Raises:
+        UserError: the output cannot be written.
+        SegStreamError: the pieces do not fit together.
+    """
+    all_pts = [pts for piece in pieces for pts in piece.packet_pts]
+    all_dts = _decoding_times(all_pts)
+    times = iter(zip(all_pts, all_dts, strict=True))
+    file = VideoFile(output, sound_from=sound_from, trim=trim, overwrite=overwrite)
+    stream: av.VideoStream | None = None
+    try:
+        with file.writing():
+            for piece in pieces:
+                with av.open(str(piece.path)) as container:
+                    source = container.streams.video[0]
+                    if stream is None:
+                        stream = _begin(file, source, time_base)
+                    elif source.codec_context.extradata != stream.codec_context.extradata:
+                        raise SegStreamError(
+                            f"{output} cannot be joined: the video changes its kind at "
+                            f"{piece.path.name}; convert it with --segment 0."
+                        )
+                    count = 0
+                    for packet in container.demux(source):
+                        if not packet.size:
+                            continue
+                        if count < len(piece.packet_pts):
+                            duration_s = (packet.duration or 0) * packet.time_base
+                            packet.pts, packet.dts = next(times)
+                            packet.time_base = time_base
+                            packet.duration = round(duration_s / time_base)
+                            packet.stream = stream
+                            file.mux(packet)
+                        count += 1
+                    if count != len(piece.packet_pts):
+                        raise SegStreamError(
+                            f"{piece.path} holds {count} frames, expected "
+                            f"{len(piece.packet_pts)}; remove {piece.path.parent} and run it again."
+                        )
+            file.finish(end_s)
+    except BaseException:
+        file.discard()
+        raise
+    return file.notes
+
+
+def _begin(file: VideoFile, source: av.VideoStream, time_base: Fraction) -> av.VideoStream:
+    stream = file.container.add_stream_from_template(source)
+    if not isinstance(stream, av.VideoStream):
+        raise TypeError("a video's copy is no video")
+    stream.time_base = time_base
+    # FFmpeg would choose another tag, which some players do not know (hev1 for hvc1).
+    stream.codec_context.codec_tag = source.codec_context.codec_tag
+    stream.metadata.update(
+        {key: value for key, value in source.metadata.items() if key.lower() == "alpha_mode"}
+    )
+    file.begin(stream)
+    return stream
+
+
+def _decoding_times(pts: Sequence[int]) -> list[int]:
+    """Rising times, none later than the packet's own: the sorted times, moved on by the reordering.
+
+    Raises:
+        SegStreamError: two frames have the same time.
+    """
+    shown = sorted(pts)
+    if len(set(shown)) < len(shown):
+        raise SegStreamError(
+            "Two segments hold a frame of the same time; convert the file with --segment 0."
+        )
+    late = max(i - bisect_left(shown, time) for i, time in enumerate(pts))
+    step = shown[1] - shown[0] if len(shown) > 1 else 1
+    before = [shown[0] - step * (late - i) for i in range(late)]
+    return (before + shown)[: len(shown)]

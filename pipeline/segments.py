@@ -1,0 +1,221 @@
+"""Long videos, piece by piece: what is done survives a kill, and machines can share the work.
+
+Every segment is made on its own, from a little before its beginning so that the mask is steady by
+then: whoever makes it, and whenever, it comes out the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib.metadata import version
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from seg_stream.engines.models import find_model
+from seg_stream.pipeline.effect import VirtualBackground
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.job import Job
+from seg_stream.pipeline.runner import RunReport
+from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.sinks.encoding import CONTAINERS, Encoding
+from seg_stream.pipeline.sinks.matte import MatteSink
+from seg_stream.pipeline.sinks.video import VideoSink
+from seg_stream.pipeline.sources import Source
+from seg_stream.pipeline.sources.container import last_time_s
+from seg_stream.pipeline.sources.trim import Part
+from seg_stream.pipeline.sources.video import NoPictureError, Promise, VideoSource
+from seg_stream.pipeline.stream import Progress, stream
+from seg_stream.pipeline.work_folder import Finished, Store
+
+WARM_UP_S = Fraction(1, 2)
+"""Seconds before a segment that are read for its first mask's sake; steadying has settled then."""
+
+JOINABLE = frozenset(CONTAINERS) - {".webp"}
+"""Files that can be joined without encoding again."""
+
+DECIDING = ("seg-stream", "av", "onnxruntime", "opencv-python", "numpy")
+"""Packages whose version may change what comes out."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A long job and where it is cut; everything that a worker needs to know."""
+
+    job: Job
+    starts_s: tuple[Fraction, ...]
+    """On the file's clock. A segment ends where the next one starts, the last one with the job."""
+    size: tuple[int, int]
+    """Width and height of the file's first picture."""
+    rate: Fraction
+    frames: int | None
+    """How many are expected, about."""
+    promise: Promise
+    """What the file says it holds."""
+
+    @property
+    def segments(self) -> int:
+        """How many there are."""
+        return len(self.starts_s)
+
+    def part(self, index: int) -> Part:
+        """What to read for a segment."""
+        start_s = max(self.starts_s[0], self.starts_s[index] - WARM_UP_S)
+        if index + 1 < len(self.starts_s):
+            return Part(start_s, self.starts_s[index + 1], self.size)
+        return Part(start_s, self.job.trim.end_s if self.job.trim else None, self.size)
+
+    def to_json(self) -> str:
+        """The plan as text, for a worker or a later run."""
+        return _PLAN.dump_json(self).decode()
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """Read what `to_json` wrote."""
+        return _PLAN.validate_json(text)
+
+    def asked(self) -> str:
+        """Everything that decides what comes out, as text; two runs with the same may share."""
+        job = replace(self.job, output=Path(self.job.output.name), overwrite=False)
+        plan: dict[str, Any] = json.loads(replace(self, job=job).to_json())
+        plan["model"] = hashlib.sha256(find_model(job.model).read_bytes()).hexdigest()
+        plan["files"] = [_state(Path(name)) for name in (job.input, job.background)]
+        plan["versions"] = {name: version(name) for name in DECIDING}
+        return json.dumps(plan, indent=1, sort_keys=True)
+
+
+_PLAN = TypeAdapter(Plan)
+
+
+def _state(path: Path) -> list[int]:
+    """What changes when a file does."""
+    return [path.stat().st_size, path.stat().st_mtime_ns] if path.is_file() else []
+
+
+def plan_segments(job: Job, source: Source) -> Plan | None:
+    """Cut a job, if it is long enough and of a kind that can be cut and joined."""
+    kinds = {target.suffix.lower() for target in job.targets}
+    if not (
+        isinstance(source, VideoSource)
+        and source.seekable
+        and source.length_s
+        and job.segment_s
+        and kinds <= JOINABLE
+    ):
+        return None
+    start_s = job.trim.start_s if job.trim else Fraction(0)
+    if source.length_s < job.segment_s * 3 / 2:
+        return None
+    last_s = last_time_s(source.path, start_s + source.length_s)
+    length_s = min(source.length_s, (last_s or Fraction(0)) - start_s)
+    count = round(length_s / job.segment_s)
+    if count < 2:
+        return None
+    return Plan(
+        job.anywhere(),
+        tuple(start_s + index * job.segment_s for index in range(count)),
+        source.coded_size,
+        source.rate,
+        source.frames,
+        source.promise,
+    )
+
+
+def make_segment(
+    plan: Plan,
+    index: int,
+    store: Store,
+    effect: VirtualBackground,
+    *,
+    stop: Event | None = None,
+    progress: Progress | None = None,
+) -> tuple[Finished, RunReport]:
+    """Make the files of one segment; unless it was stopped, it is noted as finished.
+
+    Raises:
+        SegStreamError: see `convert`.
+    """
+    job, begin_s = plan.job, plan.starts_s[index]
+    try:
+        source = VideoSource(job.input, job.trim, plan.part(index))
+    except NoPictureError:  # nothing is shown for so long, or the file is torn
+        made = Finished(frames=0)
+        store.finish(index, made)
+        return made, RunReport()
+    with ExitStack() as stack:
+        stack.enter_context(source)
+        effect.restart(source.begin_s - plan.starts_s[0])
+        videos = [
+            _open_piece(plan, store.file(index, target, number), source, number)
+            for number, target in enumerate(job.targets)
+        ]
+        tail = stack.enter_context(_Tail(videos, source, begin_s))
+
+        def count(report: RunReport, frames: int | None) -> None:
+            if progress:
+                progress(replace(report, items=tail.frames), frames)
+
+        summary = stream(source, effect, [tail], stop=stop, progress=count)
+        tail.cut_short = summary.stopped
+    made = Finished(
+        frames=tail.frames,
+        time_base=str(source.time_base),
+        packet_pts=[video.packet_pts for video in videos],
+        notes=[*summary.notes, *tail.notes],
+        unseen=0 if index else source.unseen,
+        engine=summary.engine,
+    )
+    if not summary.stopped:
+        store.finish(index, made)
+    return made, replace(summary.run, items=tail.frames)
+
+
+def _open_piece(plan: Plan, path: Path, source: VideoSource, number: int) -> VideoSink:
+    """The video of one segment, without sound; the second one holds the matte."""
+    job = plan.job
+    return VideoSink(
+        path,
+        source.rate,
+        sample_aspect_ratio=source.sample_aspect_ratio,
+        encoding=job.encoding if number == 0 else Encoding(threads=job.encoding.threads),
+        transparent=job.transparent and number == 0,
+        overwrite=True,
+    )
+
+
+class _Tail(Sink):
+    """Hands on the frames from a time on; those before it were for the mask's sake."""
+
+    def __init__(self, videos: list[VideoSink], source: VideoSource, begin_s: Fraction) -> None:
+        super().__init__()
+        self._sinks: list[Sink] = [videos[0], *(MatteSink(video) for video in videos[1:])]
+        self._source, self._begin_s = source, begin_s
+        self.frames = 0
+
+    def write(self, frame: Frame) -> None:
+        """See `Sink.write`."""
+        if self._source.time_s(frame) >= self._begin_s:
+            self.frames += 1
+            for sink in self._sinks:
+                sink.write(frame)
+
+    def finish(self) -> None:
+        """See `Sink.finish`."""
+        for sink in self._sinks:
+            if not self.frames:
+                sink.discard()
+                continue
+            sink.cut_short = self.cut_short
+            sink.finish()
+            self.notes += sink.notes
+
+    def discard(self) -> None:
+        """See `Sink.discard`."""
+        for sink in self._sinks:
+            sink.discard()

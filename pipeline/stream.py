@@ -1,0 +1,60 @@
+"""Run one open source through one open effect into open sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+
+from seg_stream.pipeline.effect import VirtualBackground
+from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.runner import RunReport, Stage, run
+from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.sources import Source
+
+Progress = Callable[[RunReport, int | None], None]
+"""Called after each frame with the figures so far and the expected number of frames."""
+
+
+@dataclass
+class Summary:
+    """What a run did: the runner's figures, the engine that really ran, and notes for the user."""
+
+    run: RunReport
+    engine: str
+    notes: list[str] = field(default_factory=list)
+    stopped: bool = False
+    """The run was asked to stop before the source ended."""
+    resumed: int = 0
+    """Frames of the output that an earlier, stopped run had done."""
+
+    @property
+    def frames(self) -> int:
+        """How many the output holds."""
+        return self.run.items + self.resumed
+
+
+def stream(
+    source: Source,
+    effect: VirtualBackground,
+    sinks: list[Sink],
+    *,
+    stop: Event | None = None,
+    progress: Progress | None = None,
+) -> Summary:
+    """Run an open source through an open effect into open sinks until it ends or `stop` is set."""
+    stop = stop or Event()
+
+    def write(frame: Frame) -> None:
+        for sink in sinks:
+            sink.write(frame)
+
+    report = run(
+        source,
+        effect.stages,
+        Stage("write", write),
+        live=source.live,
+        stop=stop,
+        progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
+    )
+    return Summary(report, effect.engine.name, list(source.notes), report.stopped)

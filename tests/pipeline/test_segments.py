@@ -1,0 +1,301 @@
+"""Long videos are made in segments: the result is the same, and a kill loses nothing."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from fractions import Fraction
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from clips import (
+    Shown,
+    hopping,
+    packets,
+    person_in_room,
+    read_video,
+    solid,
+    write_video,
+)
+from commands import command_line, run_command
+
+from seg_stream.pipeline import SegStreamError, Summary, UserError, convert
+from seg_stream.pipeline.errors import Stopped
+from seg_stream.pipeline.sources.trim import parse_trim
+from seg_stream.pipeline.work_folder import WorkFolder
+
+GREEN = "#00b140"
+RATE = 25
+NEAR = 6
+"""Steps of 255 by which two encodings of a flat picture may differ on average."""
+
+MS = Fraction(1, 1000)
+
+
+def long_clip(path: Path, seconds: int = 7, **options: object) -> Path:
+    """A person who moves about, and a tone."""
+    pictures = [hopping(i // 5) for i in range(seconds * RATE)]
+    options = {"sound": (Fraction(0), Fraction(seconds)), **options}
+    return write_video(path, pictures, rate=RATE, **options)  # type: ignore[arg-type]
+
+
+def differ(one: list[Shown], other: list[Shown]) -> float:
+    """The largest mean difference of two videos' pictures; they have the same times."""
+    assert [shown.time_s for shown in one] == [shown.time_s for shown in other]
+    return max(
+        float(np.abs(a.bgr().astype(int) - b.bgr()).mean()) for a, b in zip(one, other, strict=True)
+    )
+
+
+def left_over(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+IRREGULAR = [i * 40 + (i * 7919) % 23 for i in range(7 * RATE)]
+
+CASES: dict[str, dict[str, object]] = {
+    "as it is": {},
+    "B frames": {"options": {"preset": "fast", "bf": "3", "crf": "12", "g": "70"}},
+    "variable rate": {"times": IRREGULAR, "time_base": MS},
+    "begins late": {"times": [60 + i for i in range(7 * RATE)]},
+    "open groups": {"options": {"preset": "fast", "x264-params": "open-gop=1:keyint=40:bframes=3"}},
+}
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
+@pytest.mark.parametrize("name", CASES)
+def test_in_segments_a_video_is_the_same_as_in_one_piece(
+    name: str, suffix: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    silent = {"sound": None} if suffix == ".webm" else {}  # it cannot hold AAC
+    clip = long_clip(tmp_path / "clip.mp4", **CASES[name], **silent)
+    results = []
+    for segment_s in (0, 2):
+        output = tmp_path / f"{segment_s}{suffix}"
+        summary = convert(
+            clip, output, background=GREEN, model=brightness_model, segment_s=segment_s
+        )
+        assert (summary.frames, summary.notes) == (7 * RATE, [])
+        results.append(output)
+    whole, joined = results
+    if not silent:
+        assert packets(whole, "audio") == packets(joined, "audio") != []
+    assert differ(read_video(whole), read_video(joined)) < NEAR
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "background"), [(".mov", "transparent"), (".webm", "transparent"), (".mkv", GREEN)]
+)
+def test_matte_and_transparency_are_joined_too(
+    suffix: str, background: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    clip = long_clip(tmp_path / "clip.mp4")
+    for segment_s in (0, 2):
+        convert(
+            clip,
+            tmp_path / f"{segment_s}{suffix}",
+            background=background,
+            model=brightness_model,
+            matte_output=tmp_path / f"matte{segment_s}.mp4",
+            segment_s=segment_s,
+        )
+    for name in (f"{{}}{suffix}", "matte{}.mp4"):
+        whole, joined = (tmp_path / name.format(segment_s) for segment_s in (0, 2))
+        assert differ(read_video(whole), read_video(joined)) < NEAR
+    import av
+
+    with av.open(str(tmp_path / f"0{suffix}")) as one, av.open(str(tmp_path / f"2{suffix}")) as two:
+        for before, after in zip(one.streams, two.streams, strict=True):
+            assert before.codec_context.name == after.codec_context.name
+            assert getattr(before, "pix_fmt", "") == getattr(after, "pix_fmt", "")
+        tags = [dict(c.streams.video[0].metadata) for c in (one, two)]
+        assert ("alpha_mode" in str(tags[0]).lower()) == ("alpha_mode" in str(tags[1]).lower())
+
+
+def test_a_trim_is_cut_into_segments_too(brightness_model: Path, tmp_path: Path) -> None:
+    clip = long_clip(tmp_path / "clip.mp4", options={"preset": "fast", "g": "60", "crf": "12"})
+    trim = parse_trim("1.3-6.1")
+    for segment_s in (0, 2):
+        convert(
+            clip, tmp_path / f"{segment_s}.mp4", background=GREEN, model=brightness_model,
+            trim=trim, segment_s=segment_s,
+        )  # fmt: skip
+    whole, joined = tmp_path / "0.mp4", tmp_path / "2.mp4"
+    assert differ(read_video(whole), read_video(joined)) < NEAR
+    assert packets(whole, "audio") == packets(joined, "audio")
+
+
+def test_a_background_video_goes_on_across_segments(brightness_model: Path, tmp_path: Path) -> None:
+    """It is 3 s long, every frame of another brightness: the joined one shows the same ones."""
+    clip = write_video(tmp_path / "clip.mp4", [person_in_room()] * (7 * RATE), rate=RATE)
+    levels = [solid("yuv420p", 96, 64, (40 + 2 * i, 128, 128)) for i in range(3 * RATE)]
+    room = write_video(tmp_path / "room.mp4", levels, rate=RATE)
+    shown = []
+    for segment_s in (0, 2):
+        output = tmp_path / f"{segment_s}.mp4"
+        convert(clip, output, background=room, model=brightness_model, segment_s=segment_s)
+        shown.append([int(one.planes[0][2, 2]) for one in read_video(output)])
+    assert len(set(shown[0])) > 50, "the background does not move"
+    assert np.abs(np.subtract(*shown)).max() <= 2
+
+
+def test_a_stopped_conversion_is_resumed(brightness_model: Path, tmp_path: Path) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    stop = Event()
+    options = {"background": GREEN, "model": brightness_model, "segment_s": 2}
+    with pytest.raises(Stopped, match="--resume goes on"):
+        convert(
+            clip, output, resume=True, stop=stop,
+            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
+        )  # fmt: skip
+    assert not output.exists()
+    summary = convert(clip, output, resume=True, **options)
+    assert summary.resumed == 100
+    assert summary.frames == 7 * RATE
+    convert(clip, tmp_path / "at_once.mp4", **options)
+    assert output.read_bytes() == (tmp_path / "at_once.mp4").read_bytes()
+    assert left_over(tmp_path) == []
+
+
+def test_without_resume_a_stopped_conversion_leaves_what_it_has_read(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    stop = Event()
+    summary = convert(
+        clip, output, background=GREEN, model=brightness_model, segment_s=2, stop=stop,
+        progress=lambda report, _: stop.set() if report.items > 120 else None,
+    )  # fmt: skip
+    shown = read_video(output)
+    assert summary.stopped
+    assert 121 <= summary.frames == len(shown) < 7 * RATE
+    assert [one.time_s for one in shown] == [Fraction(i, RATE) for i in range(len(shown))]
+    assert abs(packets(output, "audio")[-1][0] - shown[-1].time_s) < Fraction(1, 5)
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("what", ["background", "input"])
+def test_what_was_done_for_something_else_is_not_used(
+    what: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+
+    def run(background: str, stop_at: int | None) -> Summary:
+        stop = Event()
+        return convert(
+            clip, output, background=background, model=brightness_model, segment_s=2, resume=True,
+            stop=stop, progress=lambda report, _: stop.set() if report.items == stop_at else None,
+        )  # fmt: skip
+
+    with pytest.raises(Stopped):
+        run(GREEN, 120)
+    if what == "input":
+        long_clip(clip, 6)
+    summary = run("#0000ff" if what == "background" else GREEN, None)
+    assert summary.resumed == 0
+    assert len(read_video(output)) == (7 if what == "background" else 6) * RATE
+
+
+def test_a_source_that_changes_meanwhile_is_an_error(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+
+    def grow(*_: object) -> None:
+        with clip.open("ab") as file:
+            file.write(b"\0")
+
+    with pytest.raises(SegStreamError, match="changed while"):
+        convert(clip, output, background=GREEN, model=brightness_model, segment_s=2, progress=grow)
+    assert not output.exists()
+
+
+def test_a_source_that_vanishes_leaves_what_is_done(brightness_model: Path, tmp_path: Path) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    aside = tmp_path / "aside.mp4"
+
+    def vanish(report: object, _: object) -> None:
+        if getattr(report, "items", 0) == 80:
+            clip.rename(aside)
+
+    options = {"background": GREEN, "model": brightness_model, "segment_s": 2}
+    with pytest.raises(UserError, match=r"does not exist.*add --resume"):
+        convert(clip, output, progress=vanish, **options)
+    assert not output.exists()
+    aside.rename(clip)
+    assert convert(clip, output, resume=True, **options).resumed == 100
+    assert len(read_video(output)) == 7 * RATE
+
+
+def test_a_torn_video_is_converted_as_far_as_it_goes(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip = long_clip(tmp_path / "clip.mp4", container_options={"movflags": "faststart"})
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size * 6 // 10])
+    output = tmp_path / "out.mp4"
+    summary = convert(clip, output, background=GREEN, model=brightness_model, segment_s=2)
+    assert 50 < len(read_video(output)) == summary.frames < 7 * RATE
+    assert any(f"of {7 * RATE} frames could be read" in note for note in summary.notes)
+
+
+def test_two_at_once_do_not_meet(brightness_model: Path, tmp_path: Path) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    with (
+        WorkFolder(output, "another", keep=False),
+        pytest.raises(UserError, match="written by another process"),
+    ):
+        convert(clip, output, background=GREEN, model=brightness_model, segment_s=2)
+
+
+def test_an_output_in_the_way_is_named_before_the_work(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    output.write_text("precious")
+    with pytest.raises(UserError, match="exists already"):
+        convert(
+            clip, output, model=brightness_model, segment_s=2,
+            progress=lambda *_: pytest.fail("it began"),
+        )  # fmt: skip
+    assert output.read_text() == "precious"
+    assert left_over(tmp_path) == []
+
+
+def test_killed_and_resumed_every_frame_is_there_once(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4", 12), tmp_path / "out.mp4"
+    options = [
+        "--input", clip, "--output", output, "--bg", GREEN, "--model", brightness_model,
+        "--segment", "2", "--resume",
+    ]  # fmt: skip
+    rng = random.Random(5)
+    work = tmp_path / ".out.mp4.segments"
+    kills = 0
+    while kills < 3:
+        process = subprocess.Popen(
+            command_line(*options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        done = len(list(work.glob("0*.json")))
+        wanted = min(done + 1, 5)
+        while process.poll() is None and len(list(work.glob("0*.json"))) < wanted:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break  # it was quicker
+        assert not output.exists()
+        kills += 1
+    assert kills > 0
+    result = run_command(*options, "--json", cwd=tmp_path)
+    if not output.exists():
+        pytest.fail(result.stderr)
+    shown = read_video(output)
+    assert [one.time_s for one in shown] == [Fraction(i, RATE) for i in range(12 * RATE)]
+    assert packets(output, "audio") == packets(clip, "audio")
+    assert [name for name in left_over(tmp_path) if name.endswith("segments")] == []
