@@ -1,4 +1,6 @@
-"""Train every architecture on the same samples and compare them; `make architectures DATA=…`.
+"""Train every architecture on the same samples and compare them.
+
+`python -m seg_stream.benchmarks.architectures --data DATA [--imagenet WEIGHTS.pth]`; about an hour.
 
 Each sees the same composites in the same order, at the same size, from random weights, for the same
 number of epochs; `unet_lite` once more from ImageNet weights if they are given. The table goes to
@@ -20,7 +22,6 @@ import numpy as np
 
 from seg_stream.benchmarks.operations import Operations, count_operations
 from seg_stream.training.networks import ARCHITECTURES
-from seg_stream.training.run import read_log
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,6 @@ class Row:
     scores: dict[str, dict[str, float]]
     latency_ms: float
     operations: Operations
-    epochs: int
     minutes: float
 
 
@@ -52,12 +52,13 @@ def main() -> int:
         runs["unet_lite from ImageNet"] = ["--imagenet", str(options.imagenet)]
     minutes = {}
     for name, more in runs.items():
-        out = options.runs / name.replace(" ", "_")
+        out = _folder(options.runs, name)
         minutes[name] = _train(name.split()[0], out, options, more)
         model = out / f"{out.name}.onnx"
         if not model.exists():
             _run("seg_stream.export.command", str(out / "final.keras"), "-o", str(model))
-    models = [options.runs / n.replace(" ", "_") / f"{n.replace(' ', '_')}.onnx" for n in runs]
+    folders = [_folder(options.runs, name) for name in runs]
+    models = [folder / f"{folder.name}.onnx" for folder in folders]
     scores = options.runs / "scores.json"
     _run(
         "seg_stream.training.evaluation.command",
@@ -70,7 +71,6 @@ def main() -> int:
             report["suite"],
             report["latency_ms"],
             count_operations(model),
-            len(read_log(model.parent / "log.csv")),
             minutes[name],
         )
         for name, model, report in zip(runs, models, reports, strict=True)
@@ -118,10 +118,14 @@ def _train(arch: str, out: Path, options: argparse.Namespace, more: list[str]) -
     return float(clock.read_text())
 
 
+def _folder(runs: Path, name: str) -> Path:
+    return runs / name.replace(" ", "_")
+
+
 def _draw(names: list[str], runs: Path, path: Path) -> None:
     rows = []
     for name in names:
-        picture = cv2.imread(str(runs / name.replace(" ", "_") / "predictions.png"))
+        picture = cv2.imread(str(_folder(runs, name) / "predictions.png"))
         if picture is not None:
             row = np.asarray(picture[: picture.shape[0] // 4], np.uint8)
             cv2.putText(row, name, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1)

@@ -61,8 +61,8 @@ class Cluster(Closable):
         except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"There is no Ray cluster at {address} ({reason}); start one with ray start --head, "
-                "and if it asks for a token, set RAY_AUTH_MODE=token."
+                f"There is no Ray cluster at {address} ({reason}); start one with ray start "
+                "--head, and if it asks for a token, set RAY_AUTH_MODE=token."
             ) from None
         options = {"num_cpus": 1, "max_retries": RETRIES}
         self._segment = ray.remote(**options)(make_remote_segment)

@@ -107,6 +107,9 @@ def seg_stream(
     bitrate: Annotated[
         str | None, typer.Option(help="5M or 800k, instead of a quality.", show_default=False)
     ] = None,
+    gpu_video: Annotated[
+        bool, typer.Option("--gpu-video", help="Decode and encode with NVDEC and NVENC.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output.")] = False,
     resume: Annotated[
         bool,
@@ -135,7 +138,13 @@ def seg_stream(
     """Put a virtual background behind the person in a camera's picture, a video or a photo."""
     if (camera is None) == (not input):
         raise UserError("Give either --camera NUMBER or --input FILE; see seg-stream --help.")
-    encoding = Encoding(codec, quality, preset, None if bitrate is None else parse_bitrate(bitrate))
+    encoding = Encoding(
+        codec,
+        quality,
+        preset,
+        None if bitrate is None else parse_bitrate(bitrate),
+        gpu=gpu_video,
+    )
     with _stop_on_signal() as (stop, signals):
         if camera is not None:
             files_only = (

@@ -91,7 +91,7 @@ def run_job(
     progress: Progress | None = None,
 ) -> Summary:
     """Do what a job says; see `convert`."""
-    with open_file(job.input, job.trim) as source:
+    with open_file(job.input, job.trim, gpu=job.encoding.gpu) as source:
         job.refuse_inputs_as_outputs(source)
         plan = plan_segments(job, source)
         if plan is None:

@@ -143,7 +143,7 @@ def make_segment(
     """
     job, begin_s = plan.job, plan.starts_s[index]
     try:
-        source = VideoSource(job.input, job.trim, plan.part(index))
+        source = VideoSource(job.input, job.trim, plan.part(index), gpu=job.encoding.gpu)
     except NoPictureError:  # nothing is shown for so long, or the file is torn
         made = Finished(frames=0)
         store.finish(index, made)

@@ -89,6 +89,8 @@ class Encoding:
     preset: str | None = None
     bitrate: int | None = None
     threads: int | None = None
+    gpu: bool = False
+    """Encode on the GPU, if that works here."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder
 from seg_stream.pipeline.sinks.video_file import VideoFile
 from seg_stream.pipeline.sources.trim import Trim
+from seg_stream.pipeline.video_gpu import encoder_on_gpu
 
 
 class VideoSink(Sink):
@@ -46,7 +47,11 @@ class VideoSink(Sink):
         overwrite: bool = False,
     ) -> None:
         super().__init__()
-        self._encoder = choose_encoder(path, encoding or Encoding(), transparent=transparent)
+        encoding = encoding or Encoding()
+        self._encoder = choose_encoder(path, encoding, transparent=transparent)
+        if encoding.gpu:
+            self._encoder, notes = encoder_on_gpu(self._encoder, encoding)
+            self.notes += notes
         self._transparent = transparent
         self._rate, self._aspect = rate, sample_aspect_ratio
         self._stream: av.VideoStream | None = None

@@ -45,7 +45,9 @@ class VideoFile:
         self._part = PartFile(path, overwrite=overwrite)
         self._passthrough: Passthrough | None = None
         try:
-            self.container = av.open(str(self._part.path), mode="w")
+            # Without it Matroska draws a number by lot, and no two files are the same.
+            options = {"fflags": "+bitexact"}
+            self.container = av.open(str(self._part.path), mode="w", container_options=options)
             if sound_from:
                 self._passthrough = Passthrough(sound_from, self.container, trim)
         except BaseException:

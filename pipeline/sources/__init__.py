@@ -13,7 +13,7 @@ from seg_stream.pipeline.sources.video import VideoSource
 __all__ = ["Source", "open_file"]
 
 
-def open_file(path: Path, trim: Trim | None = None) -> Source:
+def open_file(path: Path, trim: Trim | None = None, *, gpu: bool = False) -> Source:
     """Open a video (or the part of it within `trim`), a picture, or a folder of pictures.
 
     Raises:
@@ -23,4 +23,4 @@ def open_file(path: Path, trim: Trim | None = None) -> Source:
         if trim:
             raise UserError(f"{path} is no video, so there is nothing to trim; leave --trim out.")
         return ImageSource(path)
-    return VideoSource(path, trim)
+    return VideoSource(path, trim, gpu=gpu)

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.stream import Disposition
 
 from seg_stream.pipeline.errors import UserError
@@ -15,8 +16,8 @@ NOT_VIDEO = {"hls": "a playlist", "concat": "a list of files", "tty": "a text"}
 """FFmpeg's formats that lead to other files, or turn anything into pictures."""
 
 
-def open_video(path: Path) -> av.container.InputContainer:
-    """Open a file that should hold video.
+def open_video(path: Path, hwaccel: HWAccel | None = None) -> av.container.InputContainer:
+    """Open a file that should hold video; its decoder may use the hardware.
 
     Raises:
         UserError: it is missing, unreadable, or has no video stream.
@@ -25,7 +26,9 @@ def open_video(path: Path) -> av.container.InputContainer:
         raise UserError(f"{path} is a folder or a device, expected a video file.")
     try:
         # Absolute, since FFmpeg takes what stands before a colon for a protocol.
-        container = av.open(str(path.absolute()), mode="r", metadata_errors="replace")
+        container = av.open(
+            str(path.absolute()), mode="r", metadata_errors="replace", hwaccel=hwaccel
+        )
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; check the name.") from None
     except PermissionError:

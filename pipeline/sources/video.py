@@ -25,6 +25,7 @@ from seg_stream.pipeline.sources.container import (
 from seg_stream.pipeline.sources.contract import Source
 from seg_stream.pipeline.sources.trim import Part, Trim
 from seg_stream.pipeline.types import Image
+from seg_stream.pipeline.video_gpu import open_on_gpu
 
 NOMINAL_RATE = Fraction(25)
 """Frames a second of a stream that does not say; FFmpeg assumes the same."""
@@ -73,25 +74,31 @@ class VideoSource(Source):
         path: the file.
         trim: read only this part of it; its time begins at 0.
         part: read only this part of what is left; times stay as they are.
+        gpu: decode on the GPU, if that works here.
 
     Raises:
         NoPictureError: it has no picture (there).
         UserError: the file is missing, unreadable, or is HDR.
     """
 
-    def __init__(self, path: Path, trim: Trim | None = None, part: Part | None = None) -> None:
+    def __init__(
+        self, path: Path, trim: Trim | None = None, part: Part | None = None, *, gpu: bool = False
+    ) -> None:
         super().__init__()
         self.name, self.path, self.trim, self._part = str(path), path, trim, part
         self._window = part or trim
         self._damaged = self._patched = 0
         self.unseen = 0
         """Frames before the begin of an edit list, so far."""
-        self._container = open_video(path)
+        self._container, notes = open_on_gpu(path) if gpu else (open_video(path), [])
+        self.notes += notes
         try:
             self._stream = video_stream(self._container)
             self._read_header()
             self._pictures = self._trimmed(self._decode()) if self._window else self._decode()
             self.first = self._read_first()
+            if gpu and not notes and not self._stream.codec_context.is_hwaccel:
+                self.notes.append(f"{path} is decoded by the CPU: NVDEC cannot take it.")
         except BaseException:
             self._container.close()
             raise

@@ -383,3 +383,22 @@ def test_a_percent_sign_alone_is_no_sequence(
 ) -> None:
     convert_clip(clip, tmp_path / "100%done.mp4")
     assert len(read_video(tmp_path / "100%done.mp4")) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_where_the_gpu_has_no_video_units_the_cpu_does_the_same_and_says_so(
+    suffix: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    clip = write_video(tmp_path / "clip.mp4", [person_in_room()] * 10)
+    outputs = []
+    for gpu in (False, True):
+        outputs.append(tmp_path / f"{gpu}{suffix}")
+        summary = convert(
+            clip, outputs[-1], background="#00b140", model=brightness_model,
+            encoding=Encoding(gpu=gpu),
+        )  # fmt: skip
+    if not summary.notes:
+        pytest.skip("this machine has NVENC and NVDEC")
+    assert any("decoded by the CPU" in note for note in summary.notes)
+    assert any("encodes" in note for note in summary.notes)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()

@@ -144,8 +144,11 @@ def test_a_background_video_goes_on_across_segments(brightness_model: Path, tmp_
     assert np.abs(np.subtract(*shown)).max() <= 2
 
 
-def test_a_stopped_conversion_is_resumed(brightness_model: Path, tmp_path: Path) -> None:
-    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_stopped_conversion_is_resumed(
+    suffix: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / f"out{suffix}"
     stop = Event()
     options = {"background": GREEN, "model": brightness_model, "segment_s": 2}
     with pytest.raises(Stopped, match="--resume goes on"):
@@ -157,8 +160,9 @@ def test_a_stopped_conversion_is_resumed(brightness_model: Path, tmp_path: Path)
     summary = convert(clip, output, resume=True, **options)
     assert summary.resumed == 100
     assert summary.frames == 7 * RATE
-    convert(clip, tmp_path / "at_once.mp4", **options)
-    assert output.read_bytes() == (tmp_path / "at_once.mp4").read_bytes()
+    at_once = tmp_path / f"at_once{suffix}"
+    convert(clip, at_once, **options)
+    assert output.read_bytes() == at_once.read_bytes()
     assert left_over(tmp_path) == []
 
 
