@@ -31,18 +31,16 @@ def join(
     sound_from: Path | None = None,
     trim: Trim | None = None,
     end_s: float | None = None,
-    overwrite: bool = False,
 ) -> list[str]:
     """Write one video file of all pieces; returns notes on what could not be carried over.
 
     Args:
         pieces: in their order, none of them empty.
-        output: the file; it appears when it is whole.
+        output: the file, replaced if it is there; it appears when it is whole.
         time_base: unit of the packets' times, in seconds.
         sound_from: file whose sound and subtitles are copied.
         trim: the part of that file which the pictures are from.
         end_s: where the sound ends, if not with that file.
-        overwrite: replace an existing file.
 
     Raises:
         UserError: the output cannot be written.
@@ -51,7 +49,7 @@ def join(
     all_pts = [pts for piece in pieces for pts in piece.packet_pts]
     all_dts = _decoding_times(all_pts)
     times = iter(zip(all_pts, all_dts, strict=True))
-    file = VideoFile(output, sound_from=sound_from, trim=trim, overwrite=overwrite)
+    file = VideoFile(output, sound_from=sound_from, trim=trim, overwrite=True)
     stream: av.VideoStream | None = None
     try:
         with file.writing():

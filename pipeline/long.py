@@ -11,7 +11,7 @@ from seg_stream.pipeline.join import Piece, join
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.segments import Plan, make_segment
 from seg_stream.pipeline.sinks.encoding import choose_encoder
-from seg_stream.pipeline.sinks.part_file import check_target
+from seg_stream.pipeline.sinks.part_file import check_target, publish
 from seg_stream.pipeline.stream import Progress, Summary
 from seg_stream.pipeline.work_folder import Finished, WorkFolder
 
@@ -88,19 +88,21 @@ def finish(plan: Plan, work: WorkFolder, made: list[Finished], *, cut_short: boo
     notes = list(dict.fromkeys(note for one in made for note in one.notes))
     if not cut_short and not job.trim:
         notes += plan.promise.broken(job.input, len(times) + made[0].unseen, shown_s)
+    joined = [work.path / f"joined.{n}{target.suffix}" for n, target in enumerate(job.targets)]
     for number, target in enumerate(job.targets):
         pieces = [
             Piece(work.file(index, target, number), one.packet_pts[number]) for index, one in found
         ]
         notes += join(
             pieces,
-            target,
+            joined[number],
             time_base,
             sound_from=None if number else job.input,
             trim=job.trim,
             end_s=end_s,
-            overwrite=job.overwrite,
         )
+    for file, target in zip(joined, job.targets, strict=True):
+        publish(file, target, overwrite=job.overwrite)
     work.remove()
     return notes
 
