@@ -30,6 +30,9 @@ MIXED = 1 / 8
 """From this alpha on a pixel tells nothing about the room."""
 
 
+BLUR = "blur"
+"""The background that is the room out of focus."""
+
 TRANSPARENT = "transparent"
 """The background that is none: the output carries alpha."""
 
@@ -58,7 +61,7 @@ def open_background(what: str | Path) -> Background:
         UserError: it is none of these.
     """
     what = str(what)
-    if what == "blur":
+    if what == BLUR:
         return BlurBackground()
     if what.startswith("#"):
         match = re.fullmatch(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})", what)

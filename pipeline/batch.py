@@ -160,4 +160,6 @@ def _attempt(job: Job, convert: Callable[[Job], Summary]) -> Outcome:
         return Outcome(job, "failed", str(error))
     except (SegStreamError, OSError) as error:
         return Outcome(job, "failed", str(error), our_fault=True)
+    except Exception as error:  # the others are to be done all the same
+        return Outcome(job, "failed", f"{type(error).__name__}: {error}", our_fault=True)
     return Outcome(job, "done", summary=summary)

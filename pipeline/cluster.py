@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
 from socket import create_connection, gethostname
@@ -26,6 +27,7 @@ from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.segments import JOINABLE, Plan, make_segment, plan_segments
 from seg_stream.pipeline.sinks.part_file import check_target, publish
 from seg_stream.pipeline.sources import open_file
+from seg_stream.pipeline.sources.flaws import Flaws
 from seg_stream.pipeline.sources.video import VideoSource
 from seg_stream.pipeline.stream import Progress, Summary
 from seg_stream.pipeline.work_folder import Finished, Store, WorkFolder
@@ -103,7 +105,7 @@ class Cluster(Closable):
         check_outputs(plan)
         report, start_s = RunReport(), perf_counter()
         with WorkFolder(plan.job.output, plan.asked(), keep=resume) as work:
-            made = [work.finished(index) for index in range(plan.segments)]
+            made = [work.finished(index, plan.job.targets) for index in range(plan.segments)]
             resumed = sum(one.frames for one in made if one)
             text, folder = plan.to_json(), str(work.path)
             tasks = {
@@ -119,7 +121,8 @@ class Cluster(Closable):
                     progress(report, plan.frames and plan.frames - resumed)
             done = [one for one in made if one]
             notes = finish(plan, work, done, cut_short=False)
-        return Summary(report, f"{done[0].engine} on a cluster", notes, resumed=resumed)
+        engine = next((one.engine for one in done if one.engine), "")
+        return Summary(report, f"{engine} on a cluster", notes, resumed=resumed)
 
     def _run_whole(
         self, job: Job, frames: int | None, stop: Event, progress: Progress | None
@@ -127,7 +130,7 @@ class Cluster(Closable):
         job, start_s = job.anywhere(), perf_counter()
         for target in job.targets:
             check_target(target, overwrite=job.overwrite)
-        with WorkFolder(job.output, "", keep=False) as work:
+        with WorkFolder(job.output, job.to_json(), keep=False) as work:
             task = self._whole.remote(job.to_json(), str(work.path))
             answer = next(self._answers([task], stop, job))[1]
             made = Finished.model_validate_json(answer)
@@ -146,7 +149,7 @@ class Cluster(Closable):
             while waiting:
                 ready, waiting = self._ray.wait(waiting, timeout=POLL_S)
                 if stop.is_set():
-                    raise Stopped(f"{job.input} was stopped; add --resume to go on with it.")
+                    raise Stopped(f"{job.input} was stopped; what is done of it is kept.")
                 for task in ready:
                     yield task, self._answer(task)
         finally:
@@ -208,7 +211,10 @@ def make_remote_whole(job: str, folder: str) -> str:
         )
         with open_file(here.input, here.trim) as source:
             summary = run_whole(here, source)
-        return Finished(frames=summary.frames, notes=summary.notes, engine=summary.engine)
+        return Finished(
+            frames=summary.frames, time_base=Fraction(1), pieces=[], flaws=Flaws(),
+            notes=summary.notes, engine=summary.engine,
+        )  # fmt: skip
 
     return _told(make)
 

@@ -95,7 +95,12 @@ def run_job(
         job.refuse_inputs_as_outputs(source)
         plan = plan_segments(job, source)
         if plan is None:
-            return run_whole(job, source, keep_partial=keep_partial, stop=stop, progress=progress)
+            summary = run_whole(
+                job, source, keep_partial=keep_partial, stop=stop, progress=progress
+            )
+            if resume and source.frames and source.frames > 2 * job.segment_s * source.rate:
+                summary.notes.append(f"{job.input} was done in one piece; --resume cannot help it.")
+            return summary
     return run_plan(plan, resume=resume, keep_partial=keep_partial, stop=stop, progress=progress)
 
 

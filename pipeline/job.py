@@ -8,9 +8,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from seg_stream.engines.models import DEFAULT
-from seg_stream.engines.onnxruntime_cpu import available_cores
-from seg_stream.pipeline.backgrounds import TRANSPARENT
+from seg_stream.engines.models import DEFAULT, is_shipped
+from seg_stream.pipeline.backgrounds import BLUR, TRANSPARENT
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.matte import MatteSettings
@@ -72,13 +71,15 @@ class Job:
 
     def anywhere(self) -> Job:
         """The same job with nothing left that another folder or machine would decide otherwise."""
-        threads = self.encoding.threads or max(1, available_cores() * 3 // 2)  # x264's own choice
+        plain = self.background in (BLUR, TRANSPARENT) or self.background.startswith("#")
+        matte = self.matte_output
         return replace(
             self,
             input=self.input.absolute(),
-            background=_absolute(self.background),
-            model=_absolute(self.model),
-            encoding=replace(self.encoding, threads=threads),
+            background=self.background if plain else str(Path(self.background).absolute()),
+            model=self.model if is_shipped(self.model) else str(Path(self.model).absolute()),
+            output=self.output.absolute(),
+            matte_output=matte.absolute() if matte else None,
         )
 
     def to_json(self) -> str:
@@ -124,10 +125,6 @@ def open_effect(job: Job) -> VirtualBackground:
         keep_alpha=job.matte_output is not None,
         every=job.every,
     )
-
-
-def _absolute(name: str) -> str:
-    return str(Path(name).absolute()) if Path(name).is_file() else name
 
 
 def _place(target: Path) -> Path:

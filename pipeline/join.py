@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,22 +11,18 @@ import av
 
 from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.sinks.video_file import VideoFile
+from seg_stream.pipeline.sources.container import open_video
 from seg_stream.pipeline.sources.trim import Trim
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A segment's file and the time of each of its packets, in decoding order."""
-
-    path: Path
-    packet_pts: Sequence[int]
+from seg_stream.pipeline.work_folder import Piece
 
 
 def join(
-    pieces: Sequence[Piece],
+    pieces: Sequence[tuple[Path, Piece]],
     output: Path,
     time_base: Fraction,
+    rate: Fraction,
     *,
+    shown_as: Path,
     sound_from: Path | None = None,
     trim: Trim | None = None,
     end_s: float | None = None,
@@ -38,48 +33,49 @@ def join(
         pieces: in their order, none of them empty.
         output: the file, replaced if it is there; it appears when it is whole.
         time_base: unit of the packets' times, in seconds.
+        rate: nominal frames a second.
+        shown_as: what notes and errors call the output.
         sound_from: file whose sound and subtitles are copied.
         trim: the part of that file which the pictures are from.
         end_s: where the sound ends, if not with that file.
 
     Raises:
-        UserError: the output cannot be written.
-        SegStreamError: the pieces do not fit together.
+        SegStreamError: the output cannot be written, or the pieces do not fit together.
     """
-    all_pts = [pts for piece in pieces for pts in piece.packet_pts]
-    all_dts = _decoding_times(all_pts)
-    times = iter(zip(all_pts, all_dts, strict=True))
-    file = VideoFile(output, sound_from=sound_from, trim=trim, overwrite=True)
+    pts = [time for _, piece in pieces for time in piece.packet_pts]
+    times = iter(zip(pts, _decoding_times(pts), strict=True))
+    file = VideoFile(output, sound_from=sound_from, trim=trim, shown_as=shown_as, overwrite=True)
     stream: av.VideoStream | None = None
     try:
-        with file.writing():
-            for piece in pieces:
-                with av.open(str(piece.path)) as container:
-                    source = container.streams.video[0]
-                    if stream is None:
-                        stream = _begin(file, source, time_base)
-                    elif source.codec_context.extradata != stream.codec_context.extradata:
-                        raise SegStreamError(
-                            f"{output} cannot be joined: the video changes its kind at "
-                            f"{piece.path.name}; convert it with --segment 0."
-                        )
-                    count = 0
-                    for packet in container.demux(source):
-                        if not packet.size:
-                            continue
-                        if count < len(piece.packet_pts):
-                            duration_s = (packet.duration or 0) * packet.time_base
-                            packet.pts, packet.dts = next(times)
-                            packet.time_base = time_base
-                            packet.duration = round(duration_s / time_base)
-                            packet.stream = stream
+        for path, piece in pieces:
+            with open_video(path) as container:
+                source = container.streams.video[0]
+                with file.writing():
+                    stream = stream or _begin(file, source, time_base, rate)
+                if source.codec_context.extradata != stream.codec_context.extradata:
+                    raise SegStreamError(
+                        f"{shown_as} cannot be joined, since {path.name} is of another kind than "
+                        "those before it; convert it with --segment 0."
+                    )
+                count = 0
+                for packet in container.demux(source):
+                    if not packet.size:
+                        continue
+                    count += 1
+                    if count <= len(piece.packet_pts):
+                        duration_s = (packet.duration or 0) * packet.time_base
+                        packet.pts, packet.dts = next(times)
+                        packet.time_base = time_base
+                        packet.duration = round(duration_s / time_base)
+                        packet.stream = stream
+                        with file.writing():
                             file.mux(packet)
-                        count += 1
-                    if count != len(piece.packet_pts):
-                        raise SegStreamError(
-                            f"{piece.path} holds {count} frames, expected "
-                            f"{len(piece.packet_pts)}; remove {piece.path.parent} and run it again."
-                        )
+                if count != len(piece.packet_pts):
+                    raise SegStreamError(
+                        f"{path} holds {count} frames, expected {len(piece.packet_pts)}; remove "
+                        f"{path.parent} and run it again."
+                    )
+        with file.writing():
             file.finish(end_s)
     except BaseException:
         file.discard()
@@ -87,11 +83,14 @@ def join(
     return file.notes
 
 
-def _begin(file: VideoFile, source: av.VideoStream, time_base: Fraction) -> av.VideoStream:
+def _begin(
+    file: VideoFile, source: av.VideoStream, time_base: Fraction, rate: Fraction
+) -> av.VideoStream:
     stream = file.container.add_stream_from_template(source)
     if not isinstance(stream, av.VideoStream):
         raise TypeError("a video's copy is no video")
     stream.time_base = time_base
+    stream.codec_context.framerate = rate  # else Matroska takes the ticks of H.264 for it
     # FFmpeg would choose another tag, which some players do not know (hev1 for hvc1).
     stream.codec_context.codec_tag = source.codec_context.codec_tag
     stream.metadata.update(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from threading import Event
 
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 from seg_stream.pipeline.job import open_effect
-from seg_stream.pipeline.join import Piece, join
+from seg_stream.pipeline.join import join
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.segments import Plan, make_segment
 from seg_stream.pipeline.sinks.encoding import choose_encoder
 from seg_stream.pipeline.sinks.part_file import check_target, publish
+from seg_stream.pipeline.sources.flaws import Flaws
 from seg_stream.pipeline.stream import Progress, Summary
 from seg_stream.pipeline.work_folder import Finished, WorkFolder
 
@@ -29,30 +29,32 @@ def run_plan(
     check_outputs(plan)
     total = RunReport()
     with WorkFolder(job.output, plan.asked(), keep=resume) as work:
-        found = [work.finished(index) for index in range(plan.segments)]
+        found = [work.finished(index, job.targets) for index in range(plan.segments)]
         resumed = sum(one.frames for one in found if one)
         made: list[Finished] = []
-        with open_effect(job) as effect:
-            for index, one in enumerate(found):
-                if one is None:
-                    counted = _counted(progress, plan, total, resumed)
-                    try:
+        try:
+            with open_effect(job) as effect:
+                for index, one in enumerate(found):
+                    if one is None:
+                        counted = _counted(progress, plan, total, resumed)
                         one, report = make_segment(
                             plan, index, work, effect, stop=stop, progress=counted
                         )
-                    except SegStreamError as error:
-                        raise _with_hint(error, index) from error
-                    total.add(report)
-                made.append(one)
-                if total.stopped:
-                    break
-        if total.stopped and (resume or not keep_partial):
-            raise Stopped(
-                f"{job.input} was stopped; --resume goes on with it, {len(made) - 1} of "
-                f"{plan.segments} segments are done."
-            )
-        notes = finish(plan, work, made, cut_short=total.stopped)
-    return Summary(total, made[-1].engine, notes, total.stopped, resumed)
+                        total.add(report)
+                    made.append(one)
+                    if total.stopped:
+                        break
+            frames = sum(one.frames for one in made)
+            if total.stopped and (resume or not keep_partial or not frames):
+                done = f"{len(made) - 1} of {plan.segments} segments are done"
+                raise Stopped(f"{job.input} was stopped; {done}, --resume goes on with it.")
+            notes = finish(plan, work, made, cut_short=total.stopped)
+        except Stopped:
+            raise
+        except SegStreamError as error:
+            raise _with_hint(error, len(made)) from error
+    engine = next((one.engine for one in made if one.engine), "")
+    return Summary(total, engine, notes, total.stopped, resumed)
 
 
 def check_outputs(plan: Plan) -> None:
@@ -74,34 +76,40 @@ def finish(plan: Plan, work: WorkFolder, made: list[Finished], *, cut_short: boo
         SegStreamError: the input has changed meanwhile, or has no frame.
     """
     job = plan.job
-    if plan.asked() != work.asked:
+    if not work.is_for(plan.asked()):
         raise SegStreamError(
             f"{job.input} or the background changed while it was being converted; run it again."
         )
     found = [(index, one) for index, one in enumerate(made) if one.frames]
     if not found:
         raise UserError(f"{job.input} has no frame that can be read.")
-    time_base = Fraction(found[0][1].time_base)
-    times = [pts for _, one in found for pts in one.packet_pts[0]]
+    time_base = found[0][1].time_base
+    times = [pts for _, one in found for pts in one.pieces[0].packet_pts]
     shown_s = (max(times) - min(*times, 0)) * time_base + 1 / plan.rate
     end_s = float(max(times) * time_base + 1 / plan.rate) if cut_short else None
+    flaws = Flaws()
+    for one in made:
+        flaws.add(one.flaws)
     notes = list(dict.fromkeys(note for one in made for note in one.notes))
+    notes += flaws.notes(job.input)
     if not cut_short and not job.trim:
-        notes += plan.promise.broken(job.input, len(times) + made[0].unseen, shown_s)
+        notes += plan.promise.broken(job.input, len(times) + flaws.unseen, shown_s)
     joined = [work.path / f"joined.{n}{target.suffix}" for n, target in enumerate(job.targets)]
     for number, target in enumerate(job.targets):
-        pieces = [
-            Piece(work.file(index, target, number), one.packet_pts[number]) for index, one in found
-        ]
+        pieces = [(work.file(index, target, number), one.pieces[number]) for index, one in found]
         notes += join(
             pieces,
             joined[number],
             time_base,
+            plan.rate,
+            shown_as=target,
             sound_from=None if number else job.input,
             trim=job.trim,
             end_s=end_s,
         )
-    for file, target in zip(joined, job.targets, strict=True):
+    for target in job.targets:
+        check_target(target, overwrite=job.overwrite)
+    for file, target in reversed(list(zip(joined, job.targets, strict=True))):
         publish(file, target, overwrite=job.overwrite)
     work.remove()
     return notes

@@ -41,14 +41,22 @@ def to_native(picture: av.VideoFrame) -> tuple[PixelFormat, av.VideoFrame]:
         name = picture.format.name
     if picture.format.is_rgb or picture.format.has_palette:
         return "bgr24", picture.reformat(format="bgr24")
-    target = _NATIVE.get(name, "yuv420p")
-    if (picture.width | picture.height) % 2 or (target == "yuv422p" and picture.rotation):
-        target = "yuv444p"
+    target = native_format(picture)
     if _NATIVE.get(name) == target:
         return target, picture
     level = ColorRange.JPEG if is_full_range(picture) else ColorRange.MPEG
     converted = picture.reformat(format=target, dst_color_range=level)
     return target, converted
+
+
+def native_format(picture: av.VideoFrame) -> PixelFormat:
+    """What `to_native` makes of a picture."""
+    if picture.format.is_rgb or picture.format.has_palette:
+        return "bgr24"
+    target = _NATIVE.get(picture.format.name, "yuv420p")
+    if (picture.width | picture.height) % 2 or (target == "yuv422p" and picture.rotation):
+        return "yuv444p"
+    return target
 
 
 def is_full_range(picture: av.VideoFrame) -> bool:

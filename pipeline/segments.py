@@ -16,23 +16,31 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import av
+import cv2
+import numpy as np
+import onnxruntime
 from pydantic import TypeAdapter
 
 from seg_stream.engines.models import find_model
 from seg_stream.pipeline.effect import VirtualBackground
+from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.job import Job
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.sinks.contract import Sink
-from seg_stream.pipeline.sinks.encoding import CONTAINERS, Encoding
+from seg_stream.pipeline.sinks.encoding import CONTAINERS
 from seg_stream.pipeline.sinks.matte import MatteSink
 from seg_stream.pipeline.sinks.video import VideoSink
 from seg_stream.pipeline.sources import Source
 from seg_stream.pipeline.sources.container import last_time_s
-from seg_stream.pipeline.sources.trim import Part
+from seg_stream.pipeline.sources.trim import Look, Part
 from seg_stream.pipeline.sources.video import NoPictureError, Promise, VideoSource
 from seg_stream.pipeline.stream import Progress, stream
-from seg_stream.pipeline.work_folder import Finished, Store
+from seg_stream.pipeline.work_folder import Finished, Piece, Store
+
+LONG_AGO_S = Fraction(10**9)
+"""Before any time in a file, in seconds."""
 
 WARM_UP_S = Fraction(1, 2)
 """Seconds before a segment that are read for its first mask's sake; steadying has settled then."""
@@ -40,8 +48,11 @@ WARM_UP_S = Fraction(1, 2)
 JOINABLE = frozenset(CONTAINERS) - {".webp"}
 """Files that can be joined without encoding again."""
 
-DECIDING = ("seg-stream", "av", "onnxruntime", "opencv-python", "numpy")
-"""Packages whose version may change what comes out."""
+
+def versions() -> dict[str, str]:
+    """Of everything that may change what comes out."""
+    others = {module.__name__: str(module.__version__) for module in (av, cv2, np, onnxruntime)}
+    return {"seg-stream": version("seg-stream"), **others}
 
 
 @dataclass(frozen=True)
@@ -51,13 +62,15 @@ class Plan:
     job: Job
     starts_s: tuple[Fraction, ...]
     """On the file's clock. A segment ends where the next one starts, the last one with the job."""
-    size: tuple[int, int]
-    """Width and height of the file's first picture."""
+    look: Look
+    """Of the whole video."""
     rate: Fraction
     frames: int | None
     """How many are expected, about."""
     promise: Promise
     """What the file says it holds."""
+    versions: dict[str, str]
+    """Of the planner's packages; a worker must have the same."""
 
     @property
     def segments(self) -> int:
@@ -66,10 +79,17 @@ class Plan:
 
     def part(self, index: int) -> Part:
         """What to read for a segment."""
-        start_s = max(self.starts_s[0], self.starts_s[index] - WARM_UP_S)
+        counted_s = self.starts_s[index]
+        trim = self.job.trim
         if index + 1 < len(self.starts_s):
-            return Part(start_s, self.starts_s[index + 1], self.size)
-        return Part(start_s, self.job.trim.end_s if self.job.trim else None, self.size)
+            end_s: Fraction | None = self.starts_s[index + 1]
+        else:
+            end_s = trim.end_s if trim else None
+        if index == 0 and not trim:  # also what a file shows before its own beginning
+            counted_s = start_s = -LONG_AGO_S
+        else:
+            start_s = max(self.starts_s[0], counted_s - WARM_UP_S)
+        return Part(start_s, end_s, counted_s, self.look)
 
     def to_json(self) -> str:
         """The plan as text, for a worker or a later run."""
@@ -82,11 +102,10 @@ class Plan:
 
     def asked(self) -> str:
         """Everything that decides what comes out, as text; two runs with the same may share."""
-        job = replace(self.job, output=Path(self.job.output.name), overwrite=False)
+        job = replace(self.job, overwrite=False)
         plan: dict[str, Any] = json.loads(replace(self, job=job).to_json())
         plan["model"] = hashlib.sha256(find_model(job.model).read_bytes()).hexdigest()
-        plan["files"] = [_state(Path(name)) for name in (job.input, job.background)]
-        plan["versions"] = {name: version(name) for name in DECIDING}
+        plan["input"], plan["background"] = _state(job.input), _state(Path(job.background))
         return json.dumps(plan, indent=1, sort_keys=True)
 
 
@@ -120,10 +139,11 @@ def plan_segments(job: Job, source: Source) -> Plan | None:
     return Plan(
         job.anywhere(),
         tuple(start_s + index * job.segment_s for index in range(count)),
-        source.coded_size,
+        source.look,
         source.rate,
         source.frames,
         source.promise,
+        versions(),
     )
 
 
@@ -141,21 +161,28 @@ def make_segment(
     Raises:
         SegStreamError: see `convert`.
     """
-    job, begin_s = plan.job, plan.starts_s[index]
+    if plan.versions != versions():
+        raise UserError(
+            f"This worker has {versions()}, expected {plan.versions}; install the same."
+        )
+    job, part = plan.job, plan.part(index)
     try:
-        source = VideoSource(job.input, job.trim, plan.part(index), gpu=job.encoding.gpu)
-    except NoPictureError:  # nothing is shown for so long, or the file is torn
-        made = Finished(frames=0)
-        store.finish(index, made)
+        source = VideoSource(job.input, job.trim, part, gpu=job.encoding.gpu)
+    except NoPictureError as error:  # nothing is shown for so long, or the file is torn
+        made = Finished(
+            frames=0, time_base=Fraction(1), pieces=[], flaws=error.flaws, notes=error.notes,
+            engine="",
+        )  # fmt: skip
+        store.finish(index, job.targets, made)
         return made, RunReport()
     with ExitStack() as stack:
         stack.enter_context(source)
-        effect.restart(source.begin_s - plan.starts_s[0])
-        videos = [
-            _open_piece(plan, store.file(index, target, number), source, number)
-            for number, target in enumerate(job.targets)
-        ]
-        tail = stack.enter_context(_Tail(videos, source, begin_s))
+        effect.restart(max(Fraction(0), source.begin_s - plan.starts_s[0]))
+        videos = []
+        for number in range(len(job.targets)):
+            videos.append(_open_piece(plan, store, source, index, number))
+            stack.callback(videos[-1].discard)  # what is finished is not touched by it
+        tail = stack.enter_context(_Tail(videos, source, part.counted_s))
 
         def count(report: RunReport, frames: int | None) -> None:
             if progress:
@@ -163,28 +190,33 @@ def make_segment(
 
         summary = stream(source, effect, [tail], stop=stop, progress=count)
         tail.cut_short = summary.stopped
+    flaws = replace(source.flaws, unseen=0 if index else source.flaws.unseen)
+    pieces = []
+    for number, video in enumerate(videos if tail.frames else []):
+        size = store.file(index, job.targets[number], number).stat().st_size
+        pieces.append(Piece(bytes=size, packet_pts=video.packet_pts))
     made = Finished(
-        frames=tail.frames,
-        time_base=str(source.time_base),
-        packet_pts=[video.packet_pts for video in videos],
-        notes=[*summary.notes, *tail.notes],
-        unseen=0 if index else source.unseen,
-        engine=summary.engine,
-    )
+        frames=tail.frames, time_base=source.time_base, pieces=pieces, flaws=flaws,
+        notes=[*summary.notes, *tail.notes], engine=summary.engine,
+    )  # fmt: skip
     if not summary.stopped:
-        store.finish(index, made)
+        store.finish(index, job.targets, made)
     return made, replace(summary.run, items=tail.frames)
 
 
-def _open_piece(plan: Plan, path: Path, source: VideoSource, number: int) -> VideoSink:
+def _open_piece(
+    plan: Plan, store: Store, source: VideoSource, index: int, number: int
+) -> VideoSink:
     """The video of one segment, without sound; the second one holds the matte."""
-    job = plan.job
+    job, target = plan.job, plan.job.targets[number]
     return VideoSink(
-        path,
+        store.file(index, target, number),
         source.rate,
         sample_aspect_ratio=source.sample_aspect_ratio,
-        encoding=job.encoding if number == 0 else Encoding(threads=job.encoding.threads),
+        encoding=job.encoding if number == 0 else None,
         transparent=job.transparent and number == 0,
+        look=plan.look if number == 0 else None,
+        shown_as=target,
         overwrite=True,
     )
 

@@ -19,7 +19,7 @@ def find_model(name_or_path: str | Path) -> Path:
         UserError: there is no such model.
         SegStreamError: a shipped model is not the file that was shipped.
     """
-    checksums: dict[str, str] = json.loads((FOLDER / "checksums.json").read_text("utf-8"))
+    checksums = _checksums()
     name = str(name_or_path)
     if name in checksums:
         path = FOLDER / f"{name}.onnx"
@@ -31,3 +31,13 @@ def find_model(name_or_path: str | Path) -> Path:
         known = ", ".join(sorted(checksums))
         raise UserError(f"The model {name} does not exist; give an .onnx file or one of: {known}.")
     return path
+
+
+def is_shipped(name: str) -> bool:
+    """Whether it is the name of a shipped model."""
+    return name in _checksums()
+
+
+def _checksums() -> dict[str, str]:
+    found: dict[str, str] = json.loads((FOLDER / "checksums.json").read_text("utf-8"))
+    return found

@@ -41,9 +41,12 @@ def _levels(first: int, last: int) -> dict[str, str]:
 
 
 CODECS = {
-    # Its code for a certain processor differs on others, and a little even from run to run.
-    "h264": Codec("libx264", 20, options={"x264-params": "cpu-independent=1"}),
-    "h265": Codec("libx265", 23, options={"x265-params": "log-level=error"}, tag="hvc1"),
+    # The pictures of these depend on the number of threads, and on the processor: the same
+    # anywhere makes the same files. More of them than cores cost nothing.
+    "h264": Codec("libx264", 20, options={"threads": "6", "x264-params": "cpu-independent=1"}),
+    "h265": Codec(
+        "libx265", 23, options={"x265-params": "log-level=error:frame-threads=3"}, tag="hvc1"
+    ),
     "vp9": Codec(
         "libvpx-vp9", 32, 63, {"b": "0", "deadline": "realtime", "row-mt": "1"},
         alpha="yuva420p", speed=_levels(8, 0), speed_option="cpu-used",
@@ -80,15 +83,13 @@ class Encoding:
     """What the user asks of the encoder; None is the default.
 
     `quality` is the codec's constant rate factor (WebP: 0..100, higher is better), `bitrate` bits a
-    second instead of it. `threads`: how many the encoder uses, since x264's pictures
-    depend on it; its own choice by default.
+    second instead of it.
     """
 
     codec: str | None = None
     quality: int | None = None
     preset: str | None = None
     bitrate: int | None = None
-    threads: int | None = None
     gpu: bool = False
     """Encode on the GPU, if that works here."""
 
@@ -140,8 +141,6 @@ def choose_encoder(path: Path, wanted: Encoding, *, transparent: bool = False) -
     _set_speed(name, codec, wanted, options)
     if transparent and codec.encoder == "libvpx-vp9":
         options["auto-alt-ref"] = "0"  # alpha allows no hidden frames
-    if wanted.threads:
-        options["threads"] = str(wanted.threads)
     return Encoder(
         codec.encoder,
         options,

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import av
 
+from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.errors import UserError
-from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.frame import Frame, PixelFormat
 from seg_stream.pipeline.picture import to_bt601, to_picture
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder
 from seg_stream.pipeline.sinks.video_file import VideoFile
-from seg_stream.pipeline.sources.trim import Trim
+from seg_stream.pipeline.sources.trim import Look, Trim
 from seg_stream.pipeline.video_gpu import encoder_on_gpu
 
 
@@ -27,6 +28,8 @@ class VideoSink(Sink):
         transparent: write the frames' alpha too.
         rate: nominal frames a second, for the encoder's rate control; times come from the frames.
         sample_aspect_ratio: of the source, 0 if unknown.
+        look: what all frames are to be like; like the first one by default.
+        shown_as: what notes and errors call the file, if not by its path.
         sound_from: file whose audio and subtitle streams are copied, packet by packet.
         overwrite: replace an existing file.
 
@@ -44,6 +47,8 @@ class VideoSink(Sink):
         trim: Trim | None = None,
         encoding: Encoding | None = None,
         transparent: bool = False,
+        look: Look | None = None,
+        shown_as: Path | None = None,
         overwrite: bool = False,
     ) -> None:
         super().__init__()
@@ -58,7 +63,10 @@ class VideoSink(Sink):
         self._end_s = 0.0
         self.packet_pts: list[int] = []
         """Time of each packet that was written, in the frames' time base, in decoding order."""
-        self._file = VideoFile(path, sound_from=sound_from, trim=trim, overwrite=overwrite)
+        self._look = look
+        self._file = VideoFile(
+            path, sound_from=sound_from, trim=trim, shown_as=shown_as, overwrite=overwrite
+        )
 
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""
@@ -77,7 +85,7 @@ class VideoSink(Sink):
     def finish(self) -> None:
         """See `Sink.finish`."""
         if self._stream is None:
-            message = f"{self._file.path} was not written: there was no frame."
+            message = f"{self._file.name} was not written: there was no frame."
             if not self.cut_short:
                 raise UserError(message)
             self.notes.append(message)
@@ -101,6 +109,8 @@ class VideoSink(Sink):
             raise TypeError(f"{name} is not a video encoder")
         codec = stream.codec_context
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, first.format.name
+        if self._look and self._look.format != "bgr24" and not encoder.pixels:
+            stream.pix_fmt = self._look.format  # the codec converts what is not
         codec.time_base = frame.time_base
         if encoder.bitrate:
             codec.bit_rate = encoder.bitrate
@@ -113,10 +123,10 @@ class VideoSink(Sink):
             # H.264 carries it; PyAV has no way to write it into a WebM container.
             if self._aspect != 1 and name == "libvpx-vp9":
                 self.notes.append(
-                    f"{self._file.path}: pixels of {self._aspect.numerator}:"
+                    f"{self._file.name}: pixels of {self._aspect.numerator}:"
                     f"{self._aspect.denominator} become square in WebM; .mp4 and .mkv keep them."
                 )
-        _tag(codec, frame)
+        _tag(codec, frame.format, self._look.colour if self._look else frame.colour)
         self._file.begin(stream)
         self._stream = stream
         return stream
@@ -128,12 +138,11 @@ class VideoSink(Sink):
             self._file.mux(packet)
 
 
-def _tag(codec: av.VideoCodecContext, frame: Frame) -> None:
-    """Write the colour tags the frame came with; BGR was converted to BT.709."""
-    if frame.format == "bgr24":
+def _tag(codec: av.VideoCodecContext, format: PixelFormat, colour: Colour) -> None:
+    """Write the colour tags the frames came with; BGR was converted to BT.709."""
+    if format == "bgr24":
         codec.colorspace = codec.color_primaries = codec.color_trc = 1
         codec.color_range = 1
         return
-    colour = frame.colour
     codec.colorspace, codec.color_range = colour.matrix_tag, colour.range_tag
     codec.color_primaries, codec.color_trc = colour.primaries_tag, colour.transfer_tag

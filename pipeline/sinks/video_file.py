@@ -25,6 +25,7 @@ class VideoFile:
         path: output; its suffix chooses the container.
         sound_from: file whose audio and subtitle streams are copied, packet by packet.
         trim: the part of that file which the pictures are from.
+        shown_as: what notes and errors call the file, if not by its path.
         overwrite: replace an existing file.
 
     Raises:
@@ -37,9 +38,10 @@ class VideoFile:
         *,
         sound_from: Path | None = None,
         trim: Trim | None = None,
+        shown_as: Path | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.path = path
+        self.path, self.name = path, shown_as or path
         self.notes: list[str] = []
         self.packets = 0
         self._part = PartFile(path, overwrite=overwrite)
@@ -96,7 +98,7 @@ class VideoFile:
             yield
         except (av.FFmpegError, OSError) as error:
             raise SegStreamError(
-                f"{self.path} cannot be written to its end ({error.strerror})."
+                f"{self.name} cannot be written to its end ({error.strerror})."
             ) from error
 
     def _verify(self) -> None:
@@ -108,7 +110,7 @@ class VideoFile:
             found = sum(packet.size > 0 for packet in container.demux(stream))
         if found != self.packets:
             raise SegStreamError(
-                f"{self.path} holds {found} of the {self.packets} frames that were written to it; "
+                f"{self.name} holds {found} of the {self.packets} frames that were written to it; "
                 "try another kind of file, and report it."
             )
 

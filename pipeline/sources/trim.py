@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.frame import PixelFormat
 
 
 @dataclass(frozen=True)
@@ -27,16 +29,30 @@ class Trim:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A piece of a conversion: from when to when, on the file's clock, as pictures of one size.
+class Look:
+    """What the first picture of a video is like, which all others are made to be.
 
-    Unlike a trim it does not change what time it is.
+    `size` is (width, height) before it is turned upright, `colour` its tags.
+    """
+
+    size: tuple[int, int]
+    format: PixelFormat
+    colour: Colour
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a conversion: from when to when, on the file's clock.
+
+    Unlike a trim it does not change what time it is. What is before `counted_s` is read, but its
+    flaws are another piece's.
     """
 
     start_s: Fraction
     end_s: Fraction | None
-    size: tuple[int, int]
-    """Width and height of the whole file's first picture, before it is turned upright."""
+    counted_s: Fraction
+    look: Look
+    """Of the whole video."""
 
 
 def parse_trim(text: str) -> Trim:

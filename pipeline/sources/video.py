@@ -14,7 +14,7 @@ import numpy as np
 from seg_stream.pipeline.colour import FULL_RANGE, HDR_TRANSFERS, Colour
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.picture import is_full_range, planes_of, to_native
+from seg_stream.pipeline.picture import is_full_range, native_format, planes_of, to_native
 from seg_stream.pipeline.sources.container import (
     can_seek,
     duration_s,
@@ -23,7 +23,8 @@ from seg_stream.pipeline.sources.container import (
     video_stream,
 )
 from seg_stream.pipeline.sources.contract import Source
-from seg_stream.pipeline.sources.trim import Part, Trim
+from seg_stream.pipeline.sources.flaws import Flaws
+from seg_stream.pipeline.sources.trim import Look, Part, Trim
 from seg_stream.pipeline.types import Image
 from seg_stream.pipeline.video_gpu import open_on_gpu
 
@@ -38,7 +39,11 @@ TAIL_S = 1.0
 
 
 class NoPictureError(UserError):
-    """There is no picture in a file, or in a part of it."""
+    """There is no picture in a file, or in a part of it; with what was found instead."""
+
+    def __init__(self, text: str, flaws: Flaws, notes: list[str]) -> None:
+        super().__init__(text)
+        self.flaws, self.notes = flaws, notes
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,7 @@ class VideoSource(Source):
         super().__init__()
         self.name, self.path, self.trim, self._part = str(path), path, trim, part
         self._window = part or trim
-        self._damaged = self._patched = 0
-        self.unseen = 0
-        """Frames before the begin of an edit list, so far."""
+        self.flaws = Flaws()
         self._container, notes = open_on_gpu(path) if gpu else (open_video(path), [])
         self.notes += notes
         try:
@@ -121,33 +124,39 @@ class VideoSource(Source):
             ends = [end_s for end_s in (window.end_s, self._end_s) if end_s is not None]
             self.length_s = max(Fraction(0), min(ends) - window.start_s) if ends else None
             self.frames = None if self.length_s is None else round(self.length_s * self.rate)
-            if window.start_s:
+            if window.start_s > 0:
                 seek(self._container, stream, self._pts_at(window.start_s))
 
     def _read_first(self) -> av.VideoFrame:
         first = next(self._pictures, None)
-        if first is None and self._window and not self._damaged:
-            raise NoPictureError(
-                f"{self.path} has no frame from {float(self._window.start_s):g} s on; check --trim."
-            )
         if first is None:
-            why = f"{self._damaged} packets are damaged" if self._damaged else "it has no frames"
-            raise NoPictureError(f"{self.path}: no picture could be decoded ({why}); is it whole?")
+            raise self._no_picture()
         _refuse_hdr(self.path, first)
         aspect = self._stream.sample_aspect_ratio or Fraction(0)
         turned = bool(first.rotation % 180)
-        self.coded_size = self._part.size if self._part else (first.width, first.height)
-        self.width, self.height = self.coded_size
+        size = (first.width, first.height)
+        look = Look(size, native_format(first), self.colour_of(first))
+        self.look = self._part.look if self._part else look
+        self.width, self.height = self.look.size
         if turned:
             self.width, self.height = self.height, self.width
         self.sample_aspect_ratio = 1 / aspect if turned and aspect else aspect
         return first
 
+    def _no_picture(self) -> NoPictureError:
+        damaged = self.flaws.damaged
+        if self._window and not damaged:
+            start_s = float(self._window.start_s)
+            text = f"{self.path} has no frame from {start_s:g} s on; check --trim."
+        else:
+            why = f"{damaged} packets are damaged" if damaged else "it has no frames"
+            text = f"{self.path}: no picture could be decoded ({why}); is it whole?"
+        return NoPictureError(text, self.flaws, self.notes)
+
     def __iter__(self) -> Iterator[Frame]:
         picture: av.VideoFrame | None = self.first
-        first_colour = self.colour_of(self.first)
-        size = self.coded_size
-        index = untimed = resized = recoloured = 0
+        flaws, size = self.flaws, self.look.size
+        index = 0
         step = max(1, round(1 / (self.rate * self.time_base)))
         first_pts = last_pts = 0
         while picture is not None:
@@ -155,36 +164,40 @@ class VideoSource(Source):
             pts = index if self._raw else picture.pts
             if pts is not None and not self._raw:
                 pts -= self._zero_pts
+            counts = self._counts(picture.pts)
             if pts is None or (index and pts < last_pts):
-                pts, untimed = last_pts + step if index else 0, untimed + 1
+                pts = last_pts + step if index else 0
+                flaws.untimed += counts
             elif index and pts == last_pts:  # those after it keep their times
-                pts, untimed = last_pts + 1, untimed + 1
+                pts = last_pts + 1
+                flaws.untimed += counts
             first_pts = first_pts if index else pts
             last_pts = pts
             rotation = picture.rotation
-            self._patched += picture.is_corrupt
+            flaws.patched += counts and picture.is_corrupt
             if (picture.width, picture.height) != size:
-                picture, resized = picture.reformat(width=size[0], height=size[1]), resized + 1
+                picture = picture.reformat(width=size[0], height=size[1])
+                flaws.resized += counts
             colour = self.colour_of(picture)
-            if colour != first_colour:
-                recoloured += 1
+            if colour != self.look.colour:
                 _refuse_hdr(self.path, picture)
+                flaws.recoloured += counts
             format, picture = to_native(picture)
             planes = _turn(planes_of(picture), rotation)
             yield Frame(index, planes, format, colour, pts, self.time_base, captured_s)
             index += 1
             picture = next(self._pictures, None)
-        if untimed:
-            self.notes.append(f"{self.path}: {untimed} frames had no usable time and were spaced.")
-        if resized:
-            self.notes.append(
-                f"{self.path} changes its size; {resized} frames were scaled to the first one's."
-            )
-        if recoloured:
-            self.notes.append(
-                f"{self.path} changes its colour space; {recoloured} frames may look different."
-            )
-        self._note_losses(index, first_pts, last_pts)
+        if not self._part:  # else whoever has all parts says it
+            self.notes += flaws.notes(self.path)
+        if not self._window:
+            shown_s = (last_pts - min(first_pts, 0)) * self.time_base + 1 / self.rate
+            self.notes += self.promise.broken(self.path, index + flaws.unseen, shown_s)
+
+    def _counts(self, pts: int | None) -> bool:
+        """Whether flaws of this time are for this source to count."""
+        if self._part is None or pts is None:
+            return True
+        return (pts - self._begin_pts) * self.time_base >= self._part.counted_s
 
     def colour_of(self, picture: av.VideoFrame) -> Colour:
         """The colour tags that a decoded picture came with."""
@@ -207,11 +220,12 @@ class VideoSource(Source):
                 self.notes.append(f"{self.path} cannot be read to its end ({error.strerror}).")
                 yield from self._stream.decode(None)  # what the decoder still holds
                 return
-            self.unseen += packet.is_discard  # before the begin of an edit list
+            self.flaws.unseen += packet.is_discard  # before the begin of an edit list
+            counts = self._counts(packet.pts)
             try:
                 yield from packet.decode()
             except av.FFmpegError:
-                self._damaged += 1
+                self.flaws.damaged += counts
 
     def _trimmed(self, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """The pictures that begin within the trim or the part."""
@@ -243,16 +257,6 @@ class VideoSource(Source):
 
     def _pts_at(self, time_s: Fraction) -> int:
         return self._begin_pts + round(time_s / self.time_base)
-
-    def _note_losses(self, frames: int, first_pts: int, last_pts: int) -> None:
-        """Say what was damaged, and compare what was read with what the file says it has."""
-        if self._damaged:
-            self.notes.append(f"{self.path}: {self._damaged} damaged packets were left out.")
-        if self._patched:
-            self.notes.append(f"{self.path}: {self._patched} frames are damaged and may show it.")
-        if not self._window:
-            shown_s = (last_pts - min(first_pts, 0)) * self.time_base + 1 / self.rate
-            self.notes += self.promise.broken(self.path, frames + self.unseen, shown_s)
 
     def close(self) -> None:
         """See `Source.close`."""

@@ -148,7 +148,7 @@ def test_a_video_that_becomes_hdr_is_refused_and_one_that_changes_its_colours_is
         joined.write_bytes(parts["sd"].read_bytes() + parts[name].read_bytes())
     hd, hdr = tmp_path / "joined_hd.264", tmp_path / "joined_hdr.264"
     summary = convert(hd, tmp_path / "out.mp4", background="#00b140", model=brightness_model)
-    assert any("changes its colour space; 10 frames" in note for note in summary.notes)
+    assert any("its colour space changes; 10 frames" in note for note in summary.notes)
     with pytest.raises(UserError, match="HDR"):
         convert(hdr, tmp_path / "no.mp4", background="#00b140", model=brightness_model)
     assert not (tmp_path / "no.mp4").exists()

@@ -26,6 +26,7 @@ from commands import command_line, run_command
 
 from seg_stream.pipeline import SegStreamError, Summary, UserError, convert
 from seg_stream.pipeline.errors import Stopped
+from seg_stream.pipeline.sinks.encoding import Encoding
 from seg_stream.pipeline.sources.trim import parse_trim
 from seg_stream.pipeline.work_folder import WorkFolder
 
@@ -190,10 +191,10 @@ def test_what_was_done_for_something_else_is_not_used(
 ) -> None:
     clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
 
-    def run(background: str, stop_at: int | None) -> Summary:
+    def run(background: str, stop_at: int | None, resume: bool = True) -> Summary:
         stop = Event()
         return convert(
-            clip, output, background=background, model=brightness_model, segment_s=2, resume=True,
+            clip, output, background=background, model=brightness_model, segment_s=2, resume=resume,
             stop=stop, progress=lambda report, _: stop.set() if report.items == stop_at else None,
         )  # fmt: skip
 
@@ -201,9 +202,13 @@ def test_what_was_done_for_something_else_is_not_used(
         run(GREEN, 120)
     if what == "input":
         long_clip(clip, 6)
-    summary = run("#0000ff" if what == "background" else GREEN, None)
+    changed = "#0000ff" if what == "background" else GREEN
+    with pytest.raises(UserError, match=rf"something else \(.*{what}.*leave --resume out"):
+        run(changed, None)
+    summary = run(changed, None, resume=False)
     assert summary.resumed == 0
     assert len(read_video(output)) == (7 if what == "background" else 6) * RATE
+    assert left_over(tmp_path) == []
 
 
 def test_a_source_that_changes_meanwhile_is_an_error(
@@ -251,10 +256,146 @@ def test_a_torn_video_is_converted_as_far_as_it_goes(
 def test_two_at_once_do_not_meet(brightness_model: Path, tmp_path: Path) -> None:
     clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
     with (
-        WorkFolder(output, "another", keep=False),
+        WorkFolder(output, "{}", keep=False),
         pytest.raises(UserError, match="written by another process"),
     ):
         convert(clip, output, background=GREEN, model=brightness_model, segment_s=2)
+
+
+def test_a_link_in_the_place_of_the_work_folder_is_not_followed(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    precious = tmp_path / "precious"
+    (precious / "0123456789abcdef").mkdir(parents=True)
+    (precious / "thesis.txt").write_text("mine")
+    (tmp_path / ".out.mp4.segments").symlink_to(precious)
+    with pytest.raises(UserError, match="is no folder of yours"):
+        convert(clip, output, background=GREEN, model=brightness_model, segment_s=2)
+    assert sorted(path.name for path in precious.iterdir()) == ["0123456789abcdef", "thesis.txt"]
+
+
+@pytest.mark.parametrize("harm", ["empty", "missing", "note", "fraction", "negative"])
+def test_a_segment_that_was_harmed_is_made_again(
+    harm: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    options = {"background": GREEN, "model": brightness_model, "segment_s": 2, "resume": True}
+    stop = Event()
+    with pytest.raises(Stopped):
+        convert(
+            clip, output, stop=stop,
+            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
+        )  # fmt: skip
+    (piece,) = tmp_path.glob(".out.mp4.segments/*/000000.0.mp4")
+    (note,) = tmp_path.glob(".out.mp4.segments/*/000000.json")
+    text = note.read_text()
+    if harm == "empty":
+        piece.write_bytes(b"")
+    elif harm == "missing":
+        piece.unlink()
+    elif harm == "note":
+        note.write_text('{"frames":50}')
+    elif harm == "fraction":
+        note.write_text(text.replace('"1/12800"', '"1/0"'))
+    else:
+        note.write_text(text.replace('"frames":50', '"frames":-3'))
+    assert text == "" or harm in ("empty", "missing") or note.read_text() != text
+    summary = convert(clip, output, **options)
+    assert (summary.resumed, summary.frames) == (50, 7 * RATE)
+    assert len(read_video(output)) == 7 * RATE
+
+
+def test_a_late_worker_of_another_conversion_does_not_meddle(tmp_path: Path) -> None:
+    """What it writes goes where nobody looks."""
+    one = WorkFolder(tmp_path / "out.mp4", '{"asked": 1}', keep=False)
+    with one:
+        (one.path / "000001.json").write_text("x")
+        first = one.path
+    with WorkFolder(tmp_path / "out.mp4", '{"asked": 2}', keep=False) as other:
+        assert other.path != first
+        assert not first.exists()
+
+
+def test_stopped_before_the_first_frame_nothing_is_written(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    stop = Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        convert(clip, output, model=brightness_model, segment_s=2, stop=stop)
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp9", "av1", "ffv1"])
+def test_a_joined_stream_is_described_like_a_whole_one(
+    codec: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    import av
+
+    clip = long_clip(tmp_path / "clip.mp4", 5, aspect=Fraction(4, 3), colour=(1, 1, 1, 1))
+    seen = []
+    for segment_s in (0, 2):
+        output = tmp_path / f"{segment_s}.mkv"
+        convert(
+            clip, output, background=GREEN, model=brightness_model, segment_s=segment_s,
+            encoding=Encoding(codec=codec),
+        )  # fmt: skip
+        with av.open(str(output)) as container:
+            stream = container.streams.video[0]
+            context = stream.codec_context
+            seen.append(
+                (
+                    stream.average_rate, stream.base_rate, stream.sample_aspect_ratio,
+                    context.colorspace, context.color_range, context.color_primaries,
+                    context.color_trc, context.pix_fmt, context.codec_tag, context.name,
+                )
+            )  # fmt: skip
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("change", ["range", "format"])
+def test_a_video_that_changes_midway_is_joined_all_the_same(
+    change: str, brightness_model: Path, tmp_path: Path
+) -> None:
+    """Two raw streams in one Matroska file."""
+    import av
+
+    options = {"preset": "ultrafast", "bf": "0", "crf": "12"}
+    other = {"colour": (6, 2, 6, 6)} if change == "range" else {}
+    kind = "yuv444p" if change == "format" else "yuv420p"
+    halves = [
+        write_video(
+            tmp_path / "a.264", [person_in_room()] * 75, options=options, colour=(6, 1, 6, 6)
+        ),
+        write_video(
+            tmp_path / "b.264", [person_in_room(kind)] * 75, kind, options=options,
+            **({"colour": (6, 1, 6, 6)} | other),
+        ),
+    ]  # fmt: skip
+    clip = tmp_path / "clip.mkv"
+    with av.open(str(clip), "w") as target:
+        stream = None
+        index = 0
+        for half in halves:
+            with av.open(str(half)) as source:
+                stream = stream or target.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.pts = packet.dts = index * 40
+                        packet.time_base = Fraction(1, 1000)
+                        packet.stream = stream
+                        target.mux(packet)
+                        index += 1
+    whole, joined = tmp_path / "0.mp4", tmp_path / "2.mp4"
+    notes = [
+        convert(clip, output, background=GREEN, model=brightness_model, segment_s=segment_s).notes
+        for output, segment_s in ((whole, 0), (joined, 2))
+    ]
+    assert notes[0] == notes[1]
+    assert ("its colour space changes; 75 frames" in str(notes[0])) == (change == "range")
+    assert differ(read_video(whole), read_video(joined)) < NEAR
 
 
 def test_an_output_in_the_way_is_named_before_the_work(
@@ -282,12 +423,16 @@ def test_killed_ten_times_and_resumed_every_frame_is_there_once(
     ]  # fmt: skip
     rng = random.Random(5)
     work = tmp_path / ".out.mp4.segments"
+
+    def done() -> int:
+        return len(list(work.glob("*/0*.json")))
+
     for _ in range(10):
         process = subprocess.Popen(
             command_line(*options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        before = len(list(work.glob("0*.json")))
-        while process.poll() is None and len(list(work.glob("0*.json"))) <= before:
+        before = done()
+        while process.poll() is None and done() <= before:
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.15))
         process.kill()

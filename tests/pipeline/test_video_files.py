@@ -519,4 +519,4 @@ def test_a_size_that_changes_is_scaled_to_the_first_and_said(
     shown = read_video(tmp_path / "output.mp4")
     assert {(one.picture.width, one.picture.height) for one in shown} == {(96, 64)}
     assert len(shown) == 10
-    assert any("changes its size; 5 frames" in note for note in summary.notes)
+    assert any("its size changes; 5 frames" in note for note in summary.notes)
