@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from seg_stream.pipeline.errors import UserError
-from seg_stream.pipeline.foreground import weighted_mean
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import bgr_to_planes, to_bgr
+from seg_stream.pipeline.shrink import halvings, shrink
 from seg_stream.pipeline.sources.container import open_video, video_stream
 from seg_stream.pipeline.sources.images import SUFFIXES, read_image
 from seg_stream.pipeline.sources.video import NOMINAL_RATE, VideoSource
 from seg_stream.pipeline.types import FloatImage, Image
 
-BLUR_ROWS = 180
+BLUR_ROWS = 100
 """The room is blurred in a picture of about this many rows."""
 
-BLUR_RADIUS = 8
-"""Radius of each of the blur's box passes there: 4.5% of the picture's height."""
+BLUR_REACH = 0.045
+"""Radius of each of the blur's box passes, in heights of the picture."""
 
+NEAR = 0.011
+"""So close to the person, in heights of the picture, nothing is taken for room."""
 
 MIXED = 1 / 8
 """From this alpha on a pixel tells nothing about the room."""
@@ -183,39 +187,55 @@ class BlurBackground(Background):
 
     def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
         """See `Background.planes`."""
-        shrink = max(1, round(frame.height / BLUR_ROWS))
-        size = (-(-frame.width // shrink), -(-frame.height // shrink))
-        alpha = cv2.resize(alpha_hw, size, interpolation=cv2.INTER_AREA)
+        factor = halvings(frame.height, BLUR_ROWS)
+        width, height = -(-frame.width // factor), -(-frame.height // factor)
+        alpha = shrink(alpha_hw, width, height)
         # Keep a distance to the person: mixed pixels still carry its colour.
-        near = np.asarray(cv2.dilate(alpha, np.ones((5, 5), np.uint8)), np.float32)
+        side = 2 * ceil(NEAR * height) + 1
+        near = np.asarray(cv2.dilate(alpha, np.ones((side, side), np.uint8)), np.float32)
         room = np.clip(1 - near / np.float32(MIXED), 0, 1)
-        return tuple(_blur(plane, room, size) for plane in frame.planes)
+        if frame.format == "bgr24":
+            channels = [np.asarray(each, np.uint8) for each in cv2.split(frame.planes[0])]
+            return (np.asarray(cv2.merge(_blur(channels, room)), np.uint8),)
+        return tuple(_blur(frame.planes, room))
 
 
-def _blur(plane: Image, room: FloatImage, size: tuple[int, int]) -> Image:
-    small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    whole = _mean(small, room)
+def _blur(planes: Sequence[Image], room: FloatImage) -> list[Image]:
+    """Blur planes where `room`, of a small size, is 1, and fill the rest from there."""
+    height, width = room.shape
+    radius = max(1, round(BLUR_REACH * height))
+    pictures = [shrink(plane, width, height).astype(np.float32) for plane in planes]
+    means = [_mean(picture, room) for picture in pictures]
     # Fill the person's place from ever farther away, then blur: no hole is left in the middle.
-    for radius in (BLUR_RADIUS, 4 * BLUR_RADIUS, 16 * BLUR_RADIUS):
-        weight = room if small.ndim == 2 else room[..., None]
-        known = cv2.blur(room, (2 * radius + 1, 2 * radius + 1))
-        mean = weighted_mean(small, room, radius)
-        small = np.asarray(small * weight + mean * (1 - weight), np.float32)
+    for reach in (radius, 4 * radius, 16 * radius):
+        side = (2 * reach + 1, 2 * reach + 1)
+        known = cv2.blur(room, side)
+        total = known + np.float32(1e-4)
+        pictures = [
+            _over(picture, room, cv2.blur(picture * room, side) / total) for picture in pictures
+        ]
         room = np.maximum(room, np.minimum(known * 50, 1))
-    weight = room if small.ndim == 2 else room[..., None]
-    small = np.asarray(small * weight + whole * (1 - weight), np.float32)
-    side = (2 * BLUR_RADIUS + 1, 2 * BLUR_RADIUS + 1)
+    pictures = [_over(each, room, mean) for each, mean in zip(pictures, means, strict=True)]
+    side = (2 * radius + 1, 2 * radius + 1)
     for _ in range(3):  # three boxes are nearly a Gaussian
-        small = np.asarray(cv2.blur(small, side), np.float32)
-    full = cv2.resize(small, (plane.shape[1], plane.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(np.rint(full), np.uint8)
+        pictures = [np.asarray(cv2.blur(picture, side), np.float32) for picture in pictures]
+    return [_enlarge(each, plane) for each, plane in zip(pictures, planes, strict=True)]
 
 
-def _mean(picture: FloatImage, weight_hw: FloatImage) -> FloatImage:
-    """The room's mean colour; where there is no room at all, the picture's."""
-    weights = weight_hw + np.float32(1e-4)
-    weighted = picture * (weights if picture.ndim == 2 else weights[..., None])
-    return np.asarray(weighted.sum(axis=(0, 1)) / weights.sum(), np.float32)
+def _over(picture: FloatImage, weight: FloatImage, behind: FloatImage | float) -> FloatImage:
+    return np.asarray(behind + weight * (picture - behind), np.float32)
+
+
+def _enlarge(picture: FloatImage, like: Image) -> Image:
+    fine = (picture * 64).astype(np.int16)  # smooth enough, and half the memory
+    full = cv2.resize(fine, like.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.convertScaleAbs(full, alpha=1 / 64), np.uint8)  # it rounds
+
+
+def _mean(picture: FloatImage, weight: FloatImage) -> float:
+    """The room's mean; where there is no room at all, the picture's."""
+    weight = weight + np.float32(1e-4)
+    return float((picture * weight).sum() / weight.sum())
 
 
 def crop_to_fill(image: Image, width: int, height: int) -> Image:

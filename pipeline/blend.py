@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
 from seg_stream.pipeline.foreground import EdgeColour
+from seg_stream.pipeline.shrink import halvings, shrink
 from seg_stream.pipeline.types import FloatImage, Image
 
 SURE = 1 / 512
@@ -16,6 +18,13 @@ SURE = 1 / 512
 
 EDGE_SHARE = 0.15
 """Where more of the pixels are mixed there is no edge to speak of: they are plainly blended."""
+
+CELL_ROWS = 100
+"""A frame is divided into about this many rows of square cells. Those without a mixed pixel are
+only copied, and in the others the mean colours of person and room are one number each."""
+
+Plane = TypeVar("Plane", Image, FloatImage)
+Mix = Callable[[FloatImage, FloatImage, FloatImage], FloatImage]
 
 
 def blend(
@@ -34,10 +43,8 @@ def blend(
     Returns:
         New planes.
     """
-    alphas = _alphas(planes, alpha_hw)
-    return tuple(
-        _blend_plane(plane, alpha, room)
-        for plane, alpha, room in zip(planes, alphas, background, strict=True)
+    return _compose(
+        planes, alpha_hw, background, lambda person, room, alpha: room + alpha * (person - room)
     )
 
 
@@ -54,49 +61,76 @@ def cut_out(
     Returns:
         New planes.
     """
-    alphas = _alphas(planes, alpha_hw)
-    return tuple(
-        _cut_out_plane(plane, alpha, value)
-        for plane, alpha, value in zip(planes, alphas, empty, strict=True)
+    nothing = [np.full(p.shape, value, np.uint8) for p, value in zip(planes, empty, strict=True)]
+    return _compose(
+        planes, alpha_hw, nothing, lambda person, room, alpha: np.where(alpha < SURE, room, person)
     )
 
 
-def _alphas(planes: Sequence[Image], alpha_hw: FloatImage) -> list[FloatImage]:
-    """Alpha at each plane's size; chroma is smaller."""
-    sizes: dict[tuple[int, ...], FloatImage] = {alpha_hw.shape: alpha_hw}
-    for plane in planes:
-        size = plane.shape[:2]
-        if size not in sizes:
-            resized = cv2.resize(alpha_hw, size[::-1], interpolation=cv2.INTER_AREA)
-            sizes[size] = np.asarray(resized, np.float32)
-    return [sizes[plane.shape[:2]] for plane in planes]
+def _compose(
+    planes: Sequence[Image], alpha_hw: FloatImage, rooms: Sequence[Image], mix: Mix
+) -> tuple[Image, ...]:
+    """Copy the cells that are person or room alone, and mix the others."""
+    if planes[0].ndim == 3:
+        parts = _compose(_split(planes[0]), alpha_hw, _split(rooms[0]), mix)
+        return (np.asarray(cv2.merge(parts), np.uint8),)
+    height, width = alpha_hw.shape
+    side = max(2, halvings(height, CELL_ROWS))
+    grid = _Grid(-(-height // side), -(-width // side))
+    alpha_hw = grid.fit(alpha_hw)
+    small_hw = shrink(alpha_hw, grid.columns, grid.rows)
+    person_hw = (small_hw > 0.5).astype(np.uint8)
+    sure = SURE / side**2
+    ys, xs = np.nonzero((small_hw > sure) & (small_hw < 1 - sure))
+    alpha = grid.cells(alpha_hw)[ys, :, xs]
+    share = np.count_nonzero((alpha > SURE) & (alpha < 1 - SURE)) / (height * width)
+    edge = EdgeColour(small_hw) if share <= EDGE_SHARE else None
+    results = []
+    for plane, room in zip(map(grid.fit, planes), map(grid.fit, rooms), strict=True):
+        down, across = plane.shape[0] // grid.rows, plane.shape[1] // grid.columns
+        mask = person_hw.repeat(across, axis=1).repeat(down, axis=0)
+        out = np.asarray(cv2.copyTo(plane, mask, room.copy()), np.uint8)
+        if ys.size:
+            colour, behind = (
+                grid.cells(each)[ys, :, xs].astype(np.float32) for each in (plane, room)
+            )
+            weight = _shrink_cells(alpha, down, across)
+            if edge:
+                colour = edge.at((ys, xs), plane, colour, weight)
+            grid.cells(out)[ys, :, xs] = np.rint(mix(colour, behind, weight))
+        results.append(out)
+    return tuple(
+        out[: plane.shape[0], : plane.shape[1]] for out, plane in zip(results, planes, strict=True)
+    )
 
 
-def _cut_out_plane(plane: Image, alpha_hw: FloatImage, empty: int) -> Image:
-    someone = np.asarray(cv2.inRange(alpha_hw, SURE, 2.0), np.uint8)
-    out = np.asarray(cv2.copyTo(plane, someone, np.full(plane.shape, empty, np.uint8)), np.uint8)
-    mixed = cv2.inRange(alpha_hw, SURE, 1 - SURE)
-    if 0 < cv2.countNonZero(mixed) <= EDGE_SHARE * mixed.size:
-        points: Any = cv2.findNonZero(mixed)
-        xs, ys = points.reshape(-1, 2).T
-        alpha = alpha_hw[ys, xs] if plane.ndim == 2 else alpha_hw[ys, xs, None]
-        out[ys, xs] = np.rint(EdgeColour(plane, alpha_hw).at(xs, ys, alpha)).astype(np.uint8)
-    return out
+@dataclass(frozen=True)
+class _Grid:
+    """The same rows and columns of cells for planes of different sizes."""
+
+    rows: int
+    columns: int
+
+    def fit(self, plane: Plane) -> Plane:
+        """The plane if it divides into cells; else with its last pixels repeated until it does."""
+        more = -plane.shape[0] % self.rows, -plane.shape[1] % self.columns
+        return np.pad(plane, [(0, more[0]), (0, more[1])], mode="edge") if any(more) else plane
+
+    def cells(self, plane: Plane) -> Plane:
+        """A view of (rows, height of a cell, columns, width of a cell)."""
+        height, width = plane.shape
+        return plane.reshape(self.rows, height // self.rows, self.columns, width // self.columns)
 
 
-def _blend_plane(plane: Image, alpha_hw: FloatImage, room: Image) -> Image:
-    mixed = cv2.inRange(alpha_hw, SURE, 1 - SURE)
-    count = cv2.countNonZero(mixed)
-    if count > EDGE_SHARE * mixed.size:
-        blended = cv2.blendLinear(plane, room, alpha_hw, 1 - alpha_hw)
-        return np.asarray(blended, np.uint8)
-    person = np.asarray(cv2.inRange(alpha_hw, 0.5, 2.0), np.uint8)
-    out = np.asarray(cv2.copyTo(plane, person, room.copy()), np.uint8)
-    if count:
-        points: Any = cv2.findNonZero(mixed)
-        xs, ys = points.reshape(-1, 2).T
-        alpha = alpha_hw[ys, xs] if plane.ndim == 2 else alpha_hw[ys, xs, None]
-        person_colour = EdgeColour(plane, alpha_hw).at(xs, ys, alpha)
-        colour = person_colour * alpha + room[ys, xs] * (1 - alpha)
-        out[ys, xs] = np.rint(colour).astype(np.uint8)
-    return out
+def _split(plane: Image) -> list[Image]:
+    return [np.asarray(channel, np.uint8) for channel in cv2.split(plane)]
+
+
+def _shrink_cells(alpha: FloatImage, down: int, across: int) -> FloatImage:
+    """The alpha of cells, (N, h, w), in a plane where they have fewer pixels, as in chroma."""
+    count, height, width = alpha.shape
+    if (height, width) == (down, across):
+        return alpha
+    column = alpha.reshape(count * height, width)  # the cells on top of each other
+    small = cv2.resize(column, (across, count * down), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32).reshape(count, down, across)

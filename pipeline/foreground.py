@@ -6,41 +6,51 @@ colours of person and room around a pixel, corrected so that they explain the pi
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from seg_stream.pipeline.shrink import shrink
 from seg_stream.pipeline.types import FloatImage, Image
 
-EDGE_ROWS = 180
-"""The means are taken in a picture of about this many rows; they are smooth anyway."""
+Cells = tuple[npt.NDArray[np.intp], ...]
+"""Rows and columns of some pixels of a small picture."""
 
-RADIUS = 7
-"""Radius of the means there: 4% of the picture's height."""
+BOX = (9, 9)
+"""The means are taken in such a box of a small picture of about 100 rows."""
 
 
 class EdgeColour:
-    """The mean colours of person and room around every pixel of a plane, at a small size."""
+    """The person's own colour in mixed pixels.
 
-    def __init__(self, plane: Image, alpha_hw: FloatImage) -> None:
-        height, width = alpha_hw.shape
-        self._shrink = max(1, round(height / EDGE_ROWS))
-        size = (-(-width // self._shrink), -(-height // self._shrink))
-        small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        alpha = cv2.resize(alpha_hw, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        self._person = weighted_mean(small, alpha, RADIUS)
-        self._room = weighted_mean(small, 1 - alpha, RADIUS)
-        self._plane = plane
+    Args:
+        small_hw: alpha at a small size, at which the means are taken.
+    """
 
-    def at(self, xs: npt.NDArray[Any], ys: npt.NDArray[Any], alpha: FloatImage) -> FloatImage:
-        """The person's colour at N pixels of known alpha, float32 (N,) or (N, 3), 0..255."""
-        small_xs, small_ys = xs // self._shrink, ys // self._shrink
-        person, room = self._person[small_ys, small_xs], self._room[small_ys, small_xs]
-        mixed = self._plane[ys, xs].astype(np.float32)
-        person = person + alpha * (mixed - alpha * person - (1 - alpha) * room)
-        return np.asarray(np.clip(person, 0, 255), np.float32)
+    def __init__(self, small_hw: FloatImage) -> None:
+        self._person_hw, self._room_hw = small_hw, 1 - small_hw
+        self._share_hw = cv2.blur(small_hw, BOX)
+
+    def at(self, cells: Cells, plane: Image, mixed: FloatImage, alpha: FloatImage) -> FloatImage:
+        """Estimate it.
+
+        Args:
+            cells: N pixels of the small alpha.
+            plane: uint8 (H, W).
+            mixed: float32 (N, h, w), the pixels of the plane that each of them stands for.
+            alpha: of the same shape.
+
+        Returns:
+            Like `mixed`, 0..255, the same where alpha is 1.
+        """
+        height, width = self._person_hw.shape
+        small = shrink(plane, width, height).astype(np.float32)
+        share, little = self._share_hw[cells], np.float32(1e-4)
+        person = cv2.blur(small * self._person_hw, BOX)[cells] / (share + little)
+        room = cv2.blur(small * self._room_hw, BOX)[cells] / (1 - share + little)
+        person, room = person[:, None, None], room[:, None, None]
+        rest = mixed - room - alpha * (person - room)
+        return np.asarray(np.clip(person + alpha * rest, 0, 255), np.float32)
 
 
 def weighted_mean(picture: FloatImage, weight_hw: FloatImage, radius: int) -> FloatImage:

@@ -86,7 +86,8 @@ def join(
 def _begin(
     file: VideoFile, source: av.VideoStream, time_base: Fraction, rate: Fraction
 ) -> av.VideoStream:
-    stream = file.container.add_stream_from_template(source)
+    # Opaque, since there is no encoder by the name of AV1's decoder.
+    stream = file.container.add_stream_from_template(source, opaque=True)
     if not isinstance(stream, av.VideoStream):
         raise TypeError("a video's copy is no video")
     stream.time_base = time_base

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.shrink import shrink
+from seg_stream.pipeline.types import FloatImage, Image, unit
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Matte:
     def __init__(self, settings: MatteSettings | None = None) -> None:
         self._settings = settings or MatteSettings()
         self._previous: FloatImage | None = None
+        self._scratch: cv2.typing.MatLike | None = None
 
     def restart(self) -> None:
         """Forget the last mask."""
@@ -79,9 +81,20 @@ class Matte:
         stretched_hw = (steady_hw - np.float32(options.low)) * np.float32(
             1 / (options.high - options.low)
         )
-        alpha_hw = guided_upsample(
-            stretched_hw, frame.luma(), options.edge_radius, options.edge_smoothness
+        luma_hw = frame.luma()
+        slope, offset = guided_filter(
+            stretched_hw, luma_hw, options.edge_radius, options.edge_smoothness
         )
+        return self._draw(slope, offset, luma_hw)
+
+    def _draw(self, slope: FloatImage, offset: FloatImage, luma_hw: Image) -> FloatImage:
+        """`slope * luma + offset` at the frame's size, within 0..1."""
+        size = (luma_hw.shape[1], luma_hw.shape[0])
+        # Kept from frame to frame: to get so much memory anew takes longer than the sums.
+        self._scratch = cv2.resize(slope * np.float32(1 / 255), size, dst=self._scratch)
+        scaled = cv2.multiply(self._scratch, luma_hw, dst=self._scratch, dtype=cv2.CV_32F)
+        alpha_hw = np.asarray(cv2.resize(offset, size), np.float32)
+        cv2.add(scaled, alpha_hw, dst=alpha_hw)
         return np.clip(alpha_hw, 0.0, 1.0, out=alpha_hw)
 
 
@@ -95,7 +108,7 @@ def drop_unsure_parts(mask_hw: FloatImage, low: float, sure: float) -> FloatImag
         return mask_hw
     count, part_hw = cv2.connectedComponents((mask_hw > low).astype(np.uint8))
     kept = np.zeros(count, bool)
-    kept[np.unique(part_hw[sure_hw])] = True
+    kept[part_hw[sure_hw]] = True
     kept[0] = True  # below `low`: soft edges
     return mask_hw if kept.all() else np.where(kept[part_hw], mask_hw, np.float32(0))
 
@@ -112,26 +125,23 @@ def steady(mask_hw: FloatImage, previous_hw: FloatImage, steadiness: float) -> F
     return np.asarray(previous_hw + weight * (mask_hw - previous_hw), np.float32)
 
 
-def guided_upsample(mask_hw: FloatImage, luma_hw: Image, radius: int, epsilon: float) -> FloatImage:
-    """Upsample a mask along the edges of the picture: the fast guided filter.
+def guided_filter(
+    mask_hw: FloatImage, luma_hw: Image, radius: int, epsilon: float
+) -> tuple[FloatImage, FloatImage]:
+    """Find how a mask follows the picture: the fast guided filter, at the mask's own size.
 
-    Source: K. He, J. Sun, "Fast Guided Filter", 2015. The linear coefficients are found at the
-    mask's own size and upsampled; `epsilon` is in squared luma units (luma 0..1).
+    Source: K. He, J. Sun, "Fast Guided Filter", 2015. `epsilon` is in squared luma units.
 
     Returns:
-        float32, size of `luma_hw`, not clipped.
+        Slope and offset, float32 like the mask: alpha is `slope * luma + offset`, luma 0..1, with
+        both upsampled to the picture's size.
     """
     height, width = mask_hw.shape
-    guide = cv2.resize(luma_hw, (width, height), interpolation=cv2.INTER_AREA)
-    guide = np.asarray(guide, np.float32) * np.float32(1 / 255)
+    guide = unit(shrink(luma_hw, width, height))
     side = (2 * radius + 1, 2 * radius + 1)
     mean_guide, mean_mask = cv2.blur(guide, side), cv2.blur(mask_hw, side)
     covariance = cv2.blur(guide * mask_hw, side) - mean_guide * mean_mask
     variance = cv2.blur(guide * guide, side) - mean_guide * mean_guide
     slope = covariance / (variance + np.float32(epsilon))
-    offset = mean_mask - slope * mean_guide
-    size = (luma_hw.shape[1], luma_hw.shape[0])
-    slope_up = cv2.resize(cv2.blur(slope, side), size, interpolation=cv2.INTER_LINEAR)
-    offset_up = cv2.resize(cv2.blur(offset, side), size, interpolation=cv2.INTER_LINEAR)
-    scaled = cv2.multiply(slope_up, luma_hw, scale=1 / 255, dtype=cv2.CV_32F)
-    return np.asarray(cv2.add(scaled, offset_up), np.float32)
+    offset = cv2.blur(mean_mask - slope * mean_guide, side)
+    return np.asarray(cv2.blur(slope, side), np.float32), np.asarray(offset, np.float32)

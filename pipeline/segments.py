@@ -105,7 +105,8 @@ class Plan:
         job = replace(self.job, overwrite=False)
         plan: dict[str, Any] = json.loads(replace(self, job=job).to_json())
         plan["model"] = hashlib.sha256(find_model(job.model).read_bytes()).hexdigest()
-        plan["input"], plan["background"] = _state(job.input), _state(Path(job.background))
+        plan["input file"] = _state(job.input)
+        plan["background file"] = _state(Path(job.background))
         return json.dumps(plan, indent=1, sort_keys=True)
 
 
