@@ -17,8 +17,8 @@ from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.sample import RATE, render
 
-WARM_UP = 0.1
-"""Part of the run in which caches fill; it does not count."""
+WARM_UP = 0.3
+"""Part of the run in which caches fill and the first segments come; it does not count."""
 
 ALLOWED_MIB = 20.0
 """What the fitted line may rise over the whole run."""
@@ -29,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=5000)
     parser.add_argument("--bg", default="blur")
+    parser.add_argument("--segment", type=int, default=20)
     options = parser.parse_args()
     import psutil
 
@@ -36,8 +37,9 @@ def main() -> int:
     samples: list[tuple[int, float]] = []
 
     def watch(report: RunReport, _: int | None) -> None:
-        if report.items % 25 == 0:
-            samples.append((report.items, process.memory_info().rss / 2**20))
+        if report.items % 25 or (samples and samples[-1][0] == report.items):
+            return
+        samples.append((report.items, process.memory_info().rss / 2**20))
         if report.items % 500 == 0:
             print(f"{report.items} frames, {samples[-1][1]:.0f} MiB", flush=True)
 
@@ -45,7 +47,13 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             clip = Path(folder, "long.mp4")
             render(clip, seconds=options.frames / RATE)
-            summary = convert(clip, Path(folder, "out.mp4"), background=options.bg, progress=watch)
+            summary = convert(
+                clip,
+                Path(folder, "out.mp4"),
+                background=options.bg,
+                segment_s=options.segment,
+                progress=watch,
+            )
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
