@@ -30,7 +30,8 @@ class _Job:
     """A frame on its way, with what was made from that very frame."""
 
     frame: Frame
-    input: FloatImage
+    input: FloatImage | None
+    """None where the mask is likely to be moved along."""
     mask_hw: FloatImage | None = None
 
 
@@ -108,14 +109,21 @@ class VirtualBackground(Closable):
         self._background.restart(at_s)
 
     def _prepare(self, frame: Frame) -> _Job:
-        return _Job(frame, prepare(frame, self.engine.input, self.engine.info))
+        seen = frame.still or frame.index % self._every == 0
+        return _Job(frame, self._input(frame) if seen else None)
+
+    def _input(self, frame: Frame) -> FloatImage:
+        return prepare(frame, self.engine.input, self.engine.info)
+
+    def _mask(self, job: _Job) -> FloatImage:
+        return self.engine.infer(self._input(job.frame) if job.input is None else job.input)
 
     def _infer(self, job: _Job) -> _Job:
         if job.frame.still or self._every == 1:
-            return replace(job, mask_hw=self.engine.infer(job.input))
+            return replace(job, mask_hw=self._mask(job))
         grey = self._tracker.grey(job.frame)
         if job.frame.index % self._every == 0 or not self._tracker.follows(grey):
-            mask_hw = self._tracker.start(grey, self.engine.infer(job.input))
+            mask_hw = self._tracker.start(grey, self._mask(job))
         else:
             mask_hw = self._tracker.move(grey)
         return replace(job, mask_hw=mask_hw)
