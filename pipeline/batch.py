@@ -154,8 +154,8 @@ def run_batch(
 def _attempt(job: Job, convert: Callable[[Job], Summary]) -> Outcome:
     try:
         summary = convert(job)
-    except Stopped:
-        return Outcome(job, "stopped")
+    except Stopped as stopped:
+        return Outcome(job, "stopped", str(stopped))
     except UserError as error:
         return Outcome(job, "failed", str(error))
     except (SegStreamError, OSError) as error:

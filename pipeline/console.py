@@ -92,6 +92,9 @@ def report_batch(summary: BatchSummary) -> None:
     """Name what failed or was left out; the others were reported one by one."""
     for outcome in summary.of("failed"):
         say(f"Failed: {outcome.job.input}: {outcome.why}")
+    for outcome in summary.of("stopped"):
+        if outcome.why:
+            say(outcome.why)
     counts = [f"{len(summary.of('done'))} converted"]
     for state, words in (
         ("skipped", "there already"),

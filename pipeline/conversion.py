@@ -16,7 +16,9 @@ from seg_stream.pipeline.segments import plan_segments
 from seg_stream.pipeline.sinks.encoding import Encoding
 from seg_stream.pipeline.sources import Source, open_file
 from seg_stream.pipeline.sources.trim import Trim
+from seg_stream.pipeline.sources.video import VideoSource
 from seg_stream.pipeline.stream import Progress, Summary, stream
+from seg_stream.pipeline.work_folder import forget
 
 
 def convert(
@@ -98,7 +100,9 @@ def run_job(
             summary = run_whole(
                 job, source, keep_partial=keep_partial, stop=stop, progress=progress
             )
-            if resume and source.frames and source.frames > 2 * job.segment_s * source.rate:
+            forget(job.output)
+            long = source.frames is None or source.frames > 2 * job.segment_s * source.rate
+            if resume and long and isinstance(source, VideoSource):
                 summary.notes.append(f"{job.input} was done in one piece; --resume cannot help it.")
             return summary
     return run_plan(plan, resume=resume, keep_partial=keep_partial, stop=stop, progress=progress)

@@ -52,7 +52,9 @@ def run_plan(
         except Stopped:
             raise
         except SegStreamError as error:
-            raise _with_hint(error, len(made)) from error
+            for target in work.path.glob("joined.*"):
+                target.unlink()
+            raise _with_hint(error, work) from error
     engine = next((one.engine for one in made if one.engine), "")
     return Summary(total, engine, notes, total.stopped, resumed)
 
@@ -77,6 +79,7 @@ def finish(plan: Plan, work: WorkFolder, made: list[Finished], *, cut_short: boo
     """
     job = plan.job
     if not work.is_for(plan.asked()):
+        work.remove()
         raise SegStreamError(
             f"{job.input} or the background changed while it was being converted; run it again."
         )
@@ -132,8 +135,9 @@ def _counted(
     return show
 
 
-def _with_hint(error: SegStreamError, done: int) -> SegStreamError:
-    if not done:
+def _with_hint(error: SegStreamError, work: WorkFolder) -> SegStreamError:
+    """Add that the next run can go on, where it can."""
+    if not work.kept:
         return error
     kind = UserError if isinstance(error, UserError) else SegStreamError
     text = str(error).rstrip(".")

@@ -37,10 +37,10 @@ from seg_stream.pipeline.sources.container import last_time_s
 from seg_stream.pipeline.sources.trim import Look, Part
 from seg_stream.pipeline.sources.video import NoPictureError, Promise, VideoSource
 from seg_stream.pipeline.stream import Progress, stream
-from seg_stream.pipeline.work_folder import Finished, Piece, Store
+from seg_stream.pipeline.work_folder import Finished, Piece, Store, checksum
 
 LONG_AGO_S = Fraction(10**9)
-"""Before any time in a file, in seconds."""
+"""Before any time in a file, and, the other way, after it, in seconds."""
 
 WARM_UP_S = Fraction(1, 2)
 """Seconds before a segment that are read for its first mask's sake; steadying has settled then."""
@@ -122,18 +122,15 @@ def plan_segments(job: Job, source: Source) -> Plan | None:
     """Cut a job, if it is long enough and of a kind that can be cut and joined."""
     kinds = {target.suffix.lower() for target in job.targets}
     if not (
-        isinstance(source, VideoSource)
-        and source.seekable
-        and source.length_s
-        and job.segment_s
-        and kinds <= JOINABLE
+        isinstance(source, VideoSource) and source.seekable and job.segment_s and kinds <= JOINABLE
     ):
         return None
     start_s = job.trim.start_s if job.trim else Fraction(0)
-    if source.length_s < job.segment_s * 3 / 2:
+    claimed_s = LONG_AGO_S if source.length_s is None else source.length_s  # live recordings
+    if claimed_s < Fraction(3, 2) * job.segment_s:
         return None
-    last_s = last_time_s(source.path, start_s + source.length_s)
-    length_s = min(source.length_s, (last_s or Fraction(0)) - start_s)
+    last_s = last_time_s(source.path, start_s + claimed_s)
+    length_s = min(claimed_s, (last_s or Fraction(0)) - start_s)
     count = round(length_s / job.segment_s)
     if count < 2:
         return None
@@ -194,8 +191,8 @@ def make_segment(
     flaws = replace(source.flaws, unseen=0 if index else source.flaws.unseen)
     pieces = []
     for number, video in enumerate(videos if tail.frames else []):
-        size = store.file(index, job.targets[number], number).stat().st_size
-        pieces.append(Piece(bytes=size, packet_pts=video.packet_pts))
+        crc32 = checksum(store.file(index, job.targets[number], number))
+        pieces.append(Piece(crc32=crc32, packet_pts=video.packet_pts))
     made = Finished(
         frames=tail.frames, time_base=source.time_base, pieces=pieces, flaws=flaws,
         notes=[*summary.notes, *tail.notes], engine=summary.engine,

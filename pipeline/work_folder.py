@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -22,16 +23,19 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, fie
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sources.flaws import Flaws
 
+LONGEST_NAME = 240
+"""Bytes of a file's name, with room for `.lock`; most file systems allow 255."""
+
 
 class Piece(BaseModel):
-    """A segment's file of one output: its length in bytes, and when each of its packets is shown.
+    """A segment's file of one output: its CRC-32, and when each of its packets is shown.
 
     `packet_pts` are in decoding order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bytes: NonNegativeInt
+    crc32: NonNegativeInt
     packet_pts: list[int]
 
 
@@ -78,7 +82,7 @@ class Store:
             return None
         for number, piece in enumerate(made.pieces):
             file = self.file(index, targets[number], number)
-            if len(piece.packet_pts) != made.frames or _size(file) != piece.bytes:
+            if len(piece.packet_pts) != made.frames or checksum(file) != piece.crc32:
                 return None
         return made
 
@@ -111,9 +115,9 @@ class WorkFolder(Store):
 
     def __init__(self, output: Path, asked: str, *, keep: bool) -> None:
         self._asked = asked
-        self._base = output.absolute().parent / f".{output.name}.segments"
+        self._base = _base(output)
         super().__init__(self._base / hashlib.sha256(asked.encode()).hexdigest()[:16])
-        self._lock = FileLock(self._base.with_suffix(".lock"))
+        self._lock = FileLock(f"{self._base}.lock")
         with _making(output):
             try:
                 self._lock.acquire(blocking=False)
@@ -135,7 +139,7 @@ class WorkFolder(Store):
                 self.path.mkdir(exist_ok=True)
                 _write(self.path / "job.json", asked)
         except BaseException:
-            self._lock.release()
+            self._leave()
             raise
 
     def _folders(self) -> list[Path]:
@@ -154,7 +158,7 @@ class WorkFolder(Store):
             before, now = json.loads(_read(other / "job.json")), json.loads(asked)
             before, now = ({**asked, **asked.get("job", {})} for asked in (before, now))
             changed = ", ".join(key for key in now if key != "job" and before.get(key) != now[key])
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, TypeError):
             changed = "unknown"
         raise UserError(
             f"What is done of {output} was done for something else ({changed}); ask for the same "
@@ -178,13 +182,36 @@ class WorkFolder(Store):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self.path.is_dir() and not _worth_keeping(self.path):
+        self._leave()
+
+    def _leave(self) -> None:
+        """Throw away what nobody can go on with, and let others in."""
+        if self.path.is_dir() and not self.path.is_symlink() and not self.kept:
             self.remove()
-        with suppress(OSError):  # not empty
+        with suppress(OSError):  # not empty, or not ours
             self._base.rmdir()
         with suppress(OSError):  # while it is held, so that nobody else has it
             Path(self._lock.lock_file).unlink()
         self._lock.release()
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is something to go on with."""
+        return _worth_keeping(self.path)
+
+
+def forget(output: Path) -> None:
+    """Throw away what unfinished conversions have left of an output that is whole now."""
+    if _base(output).is_dir():
+        with WorkFolder(output, "{}", keep=False) as work:
+            work.remove()
+
+
+def _base(output: Path) -> Path:
+    name = f".{output.name}.segments"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.segments"
+    return output.absolute().parent / name
 
 
 def _worth_keeping(folder: Path) -> bool:
@@ -210,11 +237,16 @@ def _making(output: Path) -> Iterator[None]:
         ) from None
 
 
-def _size(path: Path) -> int:
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file; -1 if it cannot be read."""
+    crc = 0
     try:
-        return path.stat().st_size
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                crc = zlib.crc32(block, crc)
     except OSError:
         return -1
+    return crc
 
 
 def _read(path: Path) -> str:
@@ -233,4 +265,5 @@ def _write(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise SegStreamError(f"{path} cannot be written ({error.strerror}).") from error

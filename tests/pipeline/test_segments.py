@@ -220,9 +220,9 @@ def test_a_source_that_changes_meanwhile_is_an_error(
         with clip.open("ab") as file:
             file.write(b"\0")
 
-    with pytest.raises(SegStreamError, match="changed while"):
+    with pytest.raises(SegStreamError, match=r"changed while.*run it again\.$"):
         convert(clip, output, background=GREEN, model=brightness_model, segment_s=2, progress=grow)
-    assert not output.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
 
 
 def test_a_source_that_vanishes_leaves_what_is_done(brightness_model: Path, tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_a_link_in_the_place_of_the_work_folder_is_not_followed(
     assert sorted(path.name for path in precious.iterdir()) == ["0123456789abcdef", "thesis.txt"]
 
 
-@pytest.mark.parametrize("harm", ["empty", "missing", "note", "fraction", "negative"])
+@pytest.mark.parametrize("harm", ["empty", "zeros", "missing", "note", "fraction", "negative"])
 def test_a_segment_that_was_harmed_is_made_again(
     harm: str, brightness_model: Path, tmp_path: Path
 ) -> None:
@@ -292,6 +292,9 @@ def test_a_segment_that_was_harmed_is_made_again(
     text = note.read_text()
     if harm == "empty":
         piece.write_bytes(b"")
+    elif harm == "zeros":
+        data = piece.read_bytes()
+        piece.write_bytes(data[:600] + bytes(300) + data[900:])
     elif harm == "missing":
         piece.unlink()
     elif harm == "note":
@@ -300,10 +303,53 @@ def test_a_segment_that_was_harmed_is_made_again(
         note.write_text(text.replace('"1/12800"', '"1/0"'))
     else:
         note.write_text(text.replace('"frames":50', '"frames":-3'))
-    assert text == "" or harm in ("empty", "missing") or note.read_text() != text
+    assert text == "" or harm in ("empty", "zeros", "missing") or note.read_text() != text
     summary = convert(clip, output, **options)
     assert (summary.resumed, summary.frames) == (50, 7 * RATE)
     assert len(read_video(output)) == 7 * RATE
+
+
+def test_a_refused_one_leaves_the_other_alone_and_no_lock(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
+    options = {"background": GREEN, "model": brightness_model, "segment_s": 2, "resume": True}
+    stop = Event()
+    with pytest.raises(Stopped):
+        convert(
+            clip, output, stop=stop,
+            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
+        )  # fmt: skip
+    (note,) = tmp_path.glob(".out.mp4.segments/*/job.json")
+    note.write_text("[]")
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"something else \(unknown\)"):
+            convert(clip, output, every=2, **options)
+        assert left_over(tmp_path) == [".out.mp4.segments"]
+    options |= {"resume": False, "segment_s": 0}
+    convert(clip, output, **options)
+    assert left_over(tmp_path) == []
+
+
+def test_a_long_name_is_no_obstacle(brightness_model: Path, tmp_path: Path) -> None:
+    clip, output = long_clip(tmp_path / "clip.mp4", 4), tmp_path / f"{'講' * 82}.mp4"
+    convert(clip, output, background=GREEN, model=brightness_model, segment_s=2)
+    assert len(read_video(output)) == 4 * RATE
+
+
+def test_a_recording_that_does_not_say_how_long_it_is_has_segments_too(
+    brightness_model: Path, tmp_path: Path
+) -> None:
+    clip = long_clip(tmp_path / "live.mkv", container_options={"live": "1"})
+    stop = Event()
+    options = {"background": GREEN, "model": brightness_model, "segment_s": 2, "resume": True}
+    with pytest.raises(Stopped):
+        convert(
+            clip, tmp_path / "out.mp4", stop=stop,
+            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
+        )  # fmt: skip
+    summary = convert(clip, tmp_path / "out.mp4", **options)
+    assert (summary.resumed, summary.frames) == (100, 7 * RATE)
 
 
 def test_a_late_worker_of_another_conversion_does_not_meddle(tmp_path: Path) -> None:
