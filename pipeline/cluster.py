@@ -25,7 +25,7 @@ from seg_stream.pipeline.job import Job, open_effect
 from seg_stream.pipeline.long import check_outputs, finish
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.segments import JOINABLE, Plan, make_segment, plan_segments
-from seg_stream.pipeline.sinks.part_file import check_target, publish
+from seg_stream.pipeline.sinks.part_file import publish
 from seg_stream.pipeline.sources import open_file
 from seg_stream.pipeline.sources.flaws import Flaws
 from seg_stream.pipeline.sources.video import VideoSource
@@ -128,8 +128,7 @@ class Cluster(Closable):
         self, job: Job, frames: int | None, stop: Event, progress: Progress | None
     ) -> Summary:
         job, start_s = job.anywhere(), perf_counter()
-        for target in job.targets:
-            check_target(target, overwrite=job.overwrite)
+        job.check_targets()
         with WorkFolder(job.output, job.to_json(), keep=False) as work:
             task = self._whole.remote(job.to_json(), str(work.path))
             answer = next(self._answers([task], stop, job))[1]

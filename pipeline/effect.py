@@ -122,7 +122,7 @@ class VirtualBackground(Closable):
         if job.frame.still or self._every == 1:
             return replace(job, mask_hw=self._mask(job))
         grey = self._tracker.grey(job.frame)
-        if job.frame.index % self._every == 0 or not self._tracker.follows(grey):
+        if job.input is not None or not self._tracker.follows(grey):
             mask_hw = self._tracker.start(grey, self._mask(job))
         else:
             mask_hw = self._tracker.move(grey)

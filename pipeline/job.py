@@ -15,6 +15,7 @@ from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.sinks.encoding import Encoding
 from seg_stream.pipeline.sinks.images import is_numbered
+from seg_stream.pipeline.sinks.part_file import check_target
 from seg_stream.pipeline.sources import Source
 from seg_stream.pipeline.sources.images import ImageSource
 from seg_stream.pipeline.sources.trim import Trim
@@ -68,6 +69,15 @@ class Job:
     def transparent(self) -> bool:
         """Whether the output carries alpha."""
         return self.background == TRANSPARENT
+
+    def check_targets(self) -> None:
+        """See that everything can come under its name.
+
+        Raises:
+            UserError: something cannot.
+        """
+        for target in self.targets:
+            check_target(target, overwrite=self.overwrite)
 
     def anywhere(self) -> Job:
         """The same job with nothing left that another folder or machine would decide otherwise."""

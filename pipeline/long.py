@@ -10,7 +10,7 @@ from seg_stream.pipeline.join import join
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.segments import Plan, make_segment
 from seg_stream.pipeline.sinks.encoding import choose_encoder
-from seg_stream.pipeline.sinks.part_file import check_target, publish
+from seg_stream.pipeline.sinks.part_file import publish
 from seg_stream.pipeline.sources.flaws import Flaws
 from seg_stream.pipeline.stream import Progress, Summary
 from seg_stream.pipeline.work_folder import Finished, WorkFolder
@@ -66,8 +66,7 @@ def check_outputs(plan: Plan) -> None:
         UserError: one of them cannot.
     """
     job = plan.job
-    for target in job.targets:
-        check_target(target, overwrite=job.overwrite)
+    job.check_targets()
     choose_encoder(job.output, job.encoding, transparent=job.transparent)
 
 
@@ -110,8 +109,7 @@ def finish(plan: Plan, work: WorkFolder, made: list[Finished], *, cut_short: boo
             trim=job.trim,
             end_s=end_s,
         )
-    for target in job.targets:
-        check_target(target, overwrite=job.overwrite)
+    job.check_targets()
     for file, target in reversed(list(zip(joined, job.targets, strict=True))):
         publish(file, target, overwrite=job.overwrite)
     work.remove()

@@ -14,12 +14,11 @@ from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from secrets import token_hex
-from types import TracebackType
-from typing import Self
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, field_validator
 
+from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sources.flaws import Flaws
 
@@ -97,7 +96,7 @@ class Store:
         return self.path / f"{index:06d}.json"
 
 
-class WorkFolder(Store):
+class WorkFolder(Store, Closable):
     """A hidden folder beside an output; a context manager: one process at a time works in it.
 
     It holds a folder for each thing that was asked, so that a worker which is late cannot meddle
@@ -139,7 +138,7 @@ class WorkFolder(Store):
                 self.path.mkdir(exist_ok=True)
                 _write(self.path / "job.json", asked)
         except BaseException:
-            self._leave()
+            self.close()
             raise
 
     def _folders(self) -> list[Path]:
@@ -173,18 +172,7 @@ class WorkFolder(Store):
         """Throw everything away."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._leave()
-
-    def _leave(self) -> None:
+    def close(self) -> None:
         """Throw away what nobody can go on with, and let others in."""
         if self.path.is_dir() and not self.path.is_symlink() and not self.kept:
             self.remove()

@@ -10,7 +10,9 @@ import time
 from fractions import Fraction
 from pathlib import Path
 from threading import Event
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 from clips import (
@@ -55,6 +57,16 @@ def differ(one: list[Shown], other: list[Shown]) -> float:
 
 def left_over(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def stop_midway(clip: Path, output: Path, **options: Any) -> None:
+    """Convert with --resume and stop in the third of the segments of two seconds."""
+    stop = Event()
+    with pytest.raises(Stopped, match="--resume goes on"):
+        convert(
+            clip, output, stop=stop,
+            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
+        )  # fmt: skip
 
 
 IRREGULAR = [i * 40 + (i * 7919) % 23 for i in range(7 * RATE)]
@@ -109,8 +121,6 @@ def test_matte_and_transparency_are_joined_too(
     for name in (f"{{}}{suffix}", "matte{}.mp4"):
         whole, joined = (tmp_path / name.format(segment_s) for segment_s in (0, 2))
         assert differ(read_video(whole), read_video(joined)) < NEAR
-    import av
-
     with av.open(str(tmp_path / f"0{suffix}")) as one, av.open(str(tmp_path / f"2{suffix}")) as two:
         for before, after in zip(one.streams, two.streams, strict=True):
             assert before.codec_context.name == after.codec_context.name
@@ -151,13 +161,8 @@ def test_a_stopped_conversion_is_resumed(
     suffix: str, brightness_model: Path, tmp_path: Path
 ) -> None:
     clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / f"out{suffix}"
-    stop = Event()
     options = {"background": GREEN, "model": brightness_model, "segment_s": 2}
-    with pytest.raises(Stopped, match="--resume goes on"):
-        convert(
-            clip, output, resume=True, stop=stop,
-            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
-        )  # fmt: skip
+    stop_midway(clip, output, resume=True, **options)
     assert not output.exists()
     summary = convert(clip, output, resume=True, **options)
     assert summary.resumed == 100
@@ -281,12 +286,7 @@ def test_a_segment_that_was_harmed_is_made_again(
 ) -> None:
     clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
     options = {"background": GREEN, "model": brightness_model, "segment_s": 2, "resume": True}
-    stop = Event()
-    with pytest.raises(Stopped):
-        convert(
-            clip, output, stop=stop,
-            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
-        )  # fmt: skip
+    stop_midway(clip, output, **options)
     (piece,) = tmp_path.glob(".out.mp4.segments/*/000000.0.mp4")
     (note,) = tmp_path.glob(".out.mp4.segments/*/000000.json")
     text = note.read_text()
@@ -314,12 +314,7 @@ def test_a_refused_one_leaves_the_other_alone_and_no_lock(
 ) -> None:
     clip, output = long_clip(tmp_path / "clip.mp4"), tmp_path / "out.mp4"
     options = {"background": GREEN, "model": brightness_model, "segment_s": 2, "resume": True}
-    stop = Event()
-    with pytest.raises(Stopped):
-        convert(
-            clip, output, stop=stop,
-            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
-        )  # fmt: skip
+    stop_midway(clip, output, **options)
     (note,) = tmp_path.glob(".out.mp4.segments/*/job.json")
     note.write_text("[]")
     for _ in range(2):
@@ -341,13 +336,8 @@ def test_a_recording_that_does_not_say_how_long_it_is_has_segments_too(
     brightness_model: Path, tmp_path: Path
 ) -> None:
     clip = long_clip(tmp_path / "live.mkv", container_options={"live": "1"})
-    stop = Event()
     options = {"background": GREEN, "model": brightness_model, "segment_s": 2, "resume": True}
-    with pytest.raises(Stopped):
-        convert(
-            clip, tmp_path / "out.mp4", stop=stop,
-            progress=lambda report, _: stop.set() if report.items > 120 else None, **options,
-        )  # fmt: skip
+    stop_midway(clip, tmp_path / "out.mp4", **options)
     summary = convert(clip, tmp_path / "out.mp4", **options)
     assert (summary.resumed, summary.frames) == (100, 7 * RATE)
 
@@ -378,8 +368,6 @@ def test_stopped_before_the_first_frame_nothing_is_written(
 def test_a_joined_stream_is_described_like_a_whole_one(
     codec: str, brightness_model: Path, tmp_path: Path
 ) -> None:
-    import av
-
     clip = long_clip(tmp_path / "clip.mp4", 5, aspect=Fraction(4, 3), colour=(1, 1, 1, 1))
     seen = []
     for segment_s in (0, 2):
@@ -406,8 +394,6 @@ def test_a_video_that_changes_midway_is_joined_all_the_same(
     change: str, brightness_model: Path, tmp_path: Path
 ) -> None:
     """Two raw streams in one Matroska file."""
-    import av
-
     options = {"preset": "ultrafast", "bf": "0", "crf": "12"}
     other = {"colour": (6, 2, 6, 6)} if change == "range" else {}
     kind = "yuv444p" if change == "format" else "yuv420p"
