@@ -12,19 +12,26 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.types import Image
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import batches, sample_batch
 from seg_stream.training.losses import iou, matte_loss
 from seg_stream.training.networks import ARCHITECTURES
 from seg_stream.training.networks.efficientnet_lite import freeze_generic, load_imagenet
-from seg_stream.training.pairs import load_backgrounds, load_people, pair_folders, streets
+from seg_stream.training.pairs import (
+    Portrait,
+    load_backgrounds,
+    load_people,
+    pair_folders,
+    streets,
+)
 from seg_stream.training.records import draw_curves, draw_predictions, draw_samples
 from seg_stream.training.settings import TrainSettings
 
@@ -50,7 +57,7 @@ def train(settings: TrainSettings, out: Path, say: Callable[[str], None] = print
         "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
     )
     say("Reading the data.")
-    people, held_out = (read_cast(settings, split, say) for split in ("train", "val"))
+    people, held_out = read_casts(settings, ("train", "val"), say)
     draw_samples(people, settings, out / "samples.png")
     feed = partial(
         batches,
@@ -96,8 +103,10 @@ def train(settings: TrainSettings, out: Path, say: Callable[[str], None] = print
     return out / "final.keras"
 
 
-def read_cast(settings: TrainSettings, split: str, say: Callable[[str], None] = print) -> Cast:
-    """Read the people of a split from every folder of pairs, and the rooms.
+def read_casts(
+    settings: TrainSettings, splits: Sequence[str], say: Callable[[str], None] = print
+) -> list[Cast]:
+    """Read the people of each split from every folder of pairs, and the rooms of all.
 
     Raises:
         UserError: see `load_people` and `load_backgrounds`; or a weight names no folder.
@@ -108,17 +117,24 @@ def read_cast(settings: TrainSettings, split: str, say: Callable[[str], None] = 
             f"A weight is given for {', '.join(sorted(unknown))}, but the folders of pairs are "
             f"{', '.join(folders)}."
         )
-    people = {}
-    for name, folder in folders.items():
-        read = load_people(folder, split, settings.suspects)
-        people[name] = read.portraits
-        for reason in read.skipped:
-            say(f"Skipped: {reason}.")
+    crowds = []
+    for split in splits:
+        people = {}
+        for name, folder in folders.items():
+            read = load_people(folder, split, settings.suspects)
+            people[name] = read.portraits
+            for reason in read.skipped:
+                say(f"Skipped: {reason}.")
+        crowds.append(people)
     rooms = load_backgrounds(settings.backgrounds or settings.data / "backgrounds")
-    if views := [view for portraits in people.values() for view in streets(portraits)]:
-        rooms["street"] = views
-    weights = {name: settings.weights.get(name, 1.0) for name in people}
-    return Cast(people, weights, rooms)
+    weights = {name: settings.weights.get(name, 1.0) for name in folders}
+    return [Cast(people, weights, rooms | _street(people)) for people in crowds]
+
+
+def _street(people: dict[str, list[Portrait]]) -> dict[str, list[Image]]:
+    """What stands beside the people, as one more kind of room."""
+    views = [view for portraits in people.values() for view in streets(portraits)]
+    return {"street": views} if views else {}
 
 
 def _new_model(settings: TrainSettings) -> keras.Model:
