@@ -37,6 +37,11 @@ class ModelInfo(BaseModel):
     output_channel: int = Field(default=0, ge=0)
     """Channel of the output that is the probability of the person, 0..1."""
 
+    @property
+    def scales_input(self) -> bool:
+        """Whether the network takes something other than plain pixels."""
+        return any(self.input_mean) or any(std != 1 for std in self.input_std)
+
 
 def read_info(
     model: Path, metadata: Mapping[str, str], descriptions: Path | None = None

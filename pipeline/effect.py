@@ -47,6 +47,7 @@ class VirtualBackground(Closable):
         matte: how the alpha is made.
         keep_alpha: let the frames carry their alpha.
         every: run the network on every so many frames and move the mask along in between.
+        threads: how many the network uses on a CPU; all cores by default.
 
     Raises:
         UserError: one of these cannot be used.
@@ -61,6 +62,7 @@ class VirtualBackground(Closable):
         matte: MatteSettings | None = None,
         keep_alpha: bool = False,
         every: int = 1,
+        threads: int | None = None,
     ) -> None:
         if every < 1:
             raise UserError(f"The network cannot run on every {every} frames; give 1 or more.")
@@ -70,7 +72,7 @@ class VirtualBackground(Closable):
         self._every = every
         self._tracker = MaskTracker()
         try:
-            self.engine = open_engine(engine, model)
+            self.engine = open_engine(engine, model, threads=threads)
         except BaseException:
             self._background.close()
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from seg_stream.pipeline.colour import Colour
+from seg_stream.pipeline.shrink import shrink
 from seg_stream.pipeline.types import Image
 
 PixelFormat = Literal["bgr24", "yuv420p", "yuv422p", "yuv444p"]
+
+_LUMA = -1  # beside the planes' numbers
 
 _CHROMA_SHIFT = {"yuv420p": (1, 1), "yuv422p": (0, 1), "yuv444p": (0, 0)}
 
@@ -38,6 +41,10 @@ class Frame:
     alpha_hw: Image | None = None
     """What the person covers, uint8 (H, W) 0..255, where an output asks for it; a frame with it is
     the person alone in straight (not premultiplied) colours, if the background is transparent."""
+    _small: dict[int, dict[tuple[int, int], Image]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """What `shrunk` made of each plane, and of the luma, since several stages want the same."""
 
     @property
     def height(self) -> int:
@@ -56,8 +63,24 @@ class Frame:
     def luma(self) -> Image:
         """The brightness, (H, W) uint8: a view of the Y plane, or computed from BGR."""
         if self.format == "bgr24":
-            return np.asarray(cv2.cvtColor(self.planes[0], cv2.COLOR_BGR2GRAY), np.uint8)
+            kept = self._small.setdefault(_LUMA, {})
+            size = (self.width, self.height)
+            if size not in kept:
+                kept[size] = np.asarray(cv2.cvtColor(self.planes[0], cv2.COLOR_BGR2GRAY), np.uint8)
+            return kept[size]
         return self.planes[0]
+
+    def shrunk(self, width: int, height: int) -> list[Image]:
+        """Every plane scaled to one size, by the mean of the area that each pixel covers."""
+        return [
+            shrink(plane, width, height, self._small.setdefault(index, {}))
+            for index, plane in enumerate(self.planes)
+        ]
+
+    def shrunk_luma(self, width: int, height: int) -> Image:
+        """The brightness at that size, (height, width) uint8."""
+        index = _LUMA if self.format == "bgr24" else 0
+        return shrink(self.luma(), width, height, self._small.setdefault(index, {}))
 
 
 def plane_sizes(format: PixelFormat, width: int, height: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from seg_stream.engines.models import DEFAULT, is_shipped
+from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.pipeline.backgrounds import BLUR, TRANSPARENT
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import UserError
@@ -134,6 +135,8 @@ def open_effect(job: Job) -> VirtualBackground:
         matte=job.matte,
         keep_alpha=job.matte_output is not None,
         every=job.every,
+        # Decoder and encoder take the other half; alone, each thread does more for its time.
+        threads=max(1, available_cores() // 2),
     )
 
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.shrink import shrink
 from seg_stream.pipeline.types import FloatImage, Image, unit
 
 
@@ -81,11 +80,11 @@ class Matte:
         stretched_hw = (steady_hw - np.float32(options.low)) * np.float32(
             1 / (options.high - options.low)
         )
-        luma_hw = frame.luma()
+        guide_hw = unit(frame.shrunk_luma(mask_hw.shape[1], mask_hw.shape[0]))
         slope, offset = guided_filter(
-            stretched_hw, luma_hw, options.edge_radius, options.edge_smoothness
+            stretched_hw, guide_hw, options.edge_radius, options.edge_smoothness
         )
-        return self._draw(slope, offset, luma_hw)
+        return self._draw(slope, offset, frame.luma())
 
     def _draw(self, slope: FloatImage, offset: FloatImage, luma_hw: Image) -> FloatImage:
         """`slope * luma + offset` at the frame's size, within 0..1."""
@@ -106,7 +105,9 @@ def drop_unsure_parts(mask_hw: FloatImage, low: float, sure: float) -> FloatImag
     sure_hw = mask_hw >= sure
     if not sure_hw.any():
         return mask_hw
-    count, part_hw = cv2.connectedComponents((mask_hw > low).astype(np.uint8))
+    count, part_hw = cv2.connectedComponents((mask_hw > low).view(np.uint8))
+    if count == 2:  # one part beside what is below `low`
+        return mask_hw
     kept = np.zeros(count, bool)
     kept[part_hw[sure_hw]] = True
     kept[0] = True  # below `low`: soft edges
@@ -126,22 +127,21 @@ def steady(mask_hw: FloatImage, previous_hw: FloatImage, steadiness: float) -> F
 
 
 def guided_filter(
-    mask_hw: FloatImage, luma_hw: Image, radius: int, epsilon: float
+    mask_hw: FloatImage, guide_hw: FloatImage, radius: int, epsilon: float
 ) -> tuple[FloatImage, FloatImage]:
     """Find how a mask follows the picture: the fast guided filter, at the mask's own size.
 
-    Source: K. He, J. Sun, "Fast Guided Filter", 2015. `epsilon` is in squared luma units.
+    Source: K. He, J. Sun, "Fast Guided Filter", 2015. `guide_hw` is the picture's luma, 0..1, at
+    that size; `epsilon` is in squared luma units.
 
     Returns:
         Slope and offset, float32 like the mask: alpha is `slope * luma + offset`, luma 0..1, with
         both upsampled to the picture's size.
     """
-    height, width = mask_hw.shape
-    guide = unit(shrink(luma_hw, width, height))
     side = (2 * radius + 1, 2 * radius + 1)
-    mean_guide, mean_mask = cv2.blur(guide, side), cv2.blur(mask_hw, side)
-    covariance = cv2.blur(guide * mask_hw, side) - mean_guide * mean_mask
-    variance = cv2.blur(guide * guide, side) - mean_guide * mean_guide
+    mean_guide, mean_mask = cv2.blur(guide_hw, side), cv2.blur(mask_hw, side)
+    covariance = cv2.blur(guide_hw * mask_hw, side) - mean_guide * mean_mask
+    variance = cv2.blur(guide_hw * guide_hw, side) - mean_guide * mean_guide
     slope = covariance / (variance + np.float32(epsilon))
     offset = cv2.blur(mean_mask - slope * mean_guide, side)
     return np.asarray(cv2.blur(slope, side), np.float32), np.asarray(offset, np.float32)

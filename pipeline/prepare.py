@@ -9,7 +9,6 @@ from seg_stream.engines.contract import TensorSpec
 from seg_stream.engines.model_info import ModelInfo
 from seg_stream.pipeline.colour import yuv_to_rgb
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.shrink import shrink
 from seg_stream.pipeline.types import FloatImage
 
 
@@ -19,7 +18,7 @@ def prepare(frame: Frame, spec: TensorSpec, info: ModelInfo) -> FloatImage:
     Returns:
         float32 of `spec.shape`, a new array.
     """
-    small = [shrink(plane, spec.width, spec.height) for plane in frame.planes]
+    small = frame.shrunk(spec.width, spec.height)
     if frame.format == "bgr24":
         pixels = small[0][:, :, ::-1].astype(np.float32)
     else:
@@ -30,8 +29,9 @@ def prepare(frame: Frame, spec: TensorSpec, info: ModelInfo) -> FloatImage:
         pixels = pixels[:, :, ::-1]
     # Channel by channel, which is far quicker than three numbers at a time.
     tensor = np.ascontiguousarray(pixels.transpose(2, 0, 1))
-    mean, std = np.array([info.input_mean, info.input_std], np.float32)[..., None, None]
-    tensor = (tensor - mean) / std
+    if info.scales_input:
+        mean, std = np.array([info.input_mean, info.input_std], np.float32)[..., None, None]
+        tensor = (tensor - mean) / std
     if spec.layout == "NHWC":
         tensor = tensor.transpose(1, 2, 0)
     return np.ascontiguousarray(tensor[None], np.float32)

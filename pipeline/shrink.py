@@ -13,19 +13,31 @@ from seg_stream.pipeline.types import FloatImage, Image
 Plane = TypeVar("Plane", Image, FloatImage)
 
 
-def shrink(plane: Plane, width: int, height: int) -> Plane:
-    """Scale an 8-bit or float plane, (H, W) or (H, W, 3), to a size."""
+def shrink(
+    plane: Plane, width: int, height: int, kept: dict[tuple[int, int], Plane] | None = None
+) -> Plane:
+    """Scale an 8-bit or float plane, (H, W) or (H, W, 3), to a size.
+
+    `kept` holds what was made of this plane before, by (width, height); what is made is added.
+    """
+    kept = {} if kept is None else kept
     small: Plane = plane
     while small.shape[1] >= 2 * width and small.shape[0] >= 2 * height:
         # Exact halving is far quicker than one area resize by another factor.
-        half = (small.shape[1] // 2, small.shape[0] // 2)
-        small = np.asarray(cv2.resize(small, half, interpolation=cv2.INTER_AREA), plane.dtype)
+        small = _scaled(small, small.shape[1] // 2, small.shape[0] // 2, cv2.INTER_AREA, kept)
     if small.shape[:2] == (height, width):
         return small
     shrinks = width < small.shape[1] and height < small.shape[0]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(small, (width, height), interpolation=interpolation)
-    return np.asarray(resized, plane.dtype)
+    return _scaled(small, width, height, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR, kept)
+
+
+def _scaled(
+    plane: Plane, width: int, height: int, interpolation: int, kept: dict[tuple[int, int], Plane]
+) -> Plane:
+    size = (width, height)
+    if size not in kept:
+        kept[size] = np.asarray(cv2.resize(plane, size, interpolation=interpolation), plane.dtype)
+    return kept[size]
 
 
 def halvings(height: int, rows: int) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event
+
+import cv2
 
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.frame import Frame
@@ -49,12 +52,28 @@ def stream(
         for sink in sinks:
             sink.write(frame)
 
-    report = run(
-        source,
-        effect.stages,
-        Stage("write", write),
-        live=source.live,
-        stop=stop,
-        progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
-    )
+    with _one_opencv_thread():
+        report = run(
+            source,
+            effect.stages,
+            Stage("write", write),
+            live=source.live,
+            stop=stop,
+            progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
+        )
     return Summary(report, effect.engine.name, list(source.notes), report.stopped)
+
+
+@contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV to the thread that calls it.
+
+    The stages are threads already, and OpenCV's own wait busily for work, on cores that decoder
+    and encoder need.
+    """
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)

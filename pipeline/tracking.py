@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.shrink import shrink
 from seg_stream.pipeline.types import FloatImage, Image
 
 ROWS = 96
@@ -30,7 +29,7 @@ class MaskTracker:
 
     def grey(self, frame: Frame) -> Image:
         """The frame's luma at the size of the flow, uint8."""
-        return shrink(frame.luma(), max(16, round(frame.width * ROWS / frame.height)), ROWS)
+        return frame.shrunk_luma(max(16, round(frame.width * ROWS / frame.height)), ROWS)
 
     def follows(self, grey: Image) -> bool:
         """Whether there is a mask to move to this picture."""
