@@ -37,7 +37,7 @@ def open_video(path: Path, hwaccel: HWAccel | None = None) -> av.container.Input
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"{path} is not a video that can be read ({reason}).") from None
     kind = container.format.name
-    if kind in NOT_VIDEO or not container.streams.video:
+    if kind in NOT_VIDEO or not _moving(container):
         container.close()
         what = f"is {NOT_VIDEO[kind]}" if kind in NOT_VIDEO else "has no video stream"
         raise UserError(f"{path} {what}, expected a video file.")
@@ -61,10 +61,13 @@ def can_seek(container: av.container.InputContainer) -> bool:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream:
-    """The first stream that is a video and not a cover picture, if there is one."""
+    """The first stream that is a video and not a cover picture."""
+    return _moving(container)[0]
+
+
+def _moving(container: av.container.InputContainer) -> list[av.VideoStream]:
     videos = container.streams.video
-    moving = [s for s in videos if not s.disposition & Disposition.attached_pic]
-    return (moving or list(videos))[0]
+    return [stream for stream in videos if not stream.disposition & Disposition.attached_pic]
 
 
 def last_time_s(path: Path, claimed_s: Fraction) -> Fraction | None:

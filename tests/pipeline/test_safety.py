@@ -90,3 +90,24 @@ def test_a_cover_picture_is_not_the_video(brightness_model: Path, tmp_path: Path
                 target.mux(packet)
     summary = convert(covered, tmp_path / "out.mkv", background="#00b140", model=brightness_model)
     assert summary.run.items == 12
+
+
+def test_a_song_with_a_cover_is_not_a_video(brightness_model: Path, tmp_path: Path) -> None:
+    song = tmp_path / "song.mp3"
+    with av.open(str(song), "w") as target:
+        sound = target.add_stream("mp3", rate=44100, layout="mono")
+        cover = target.add_stream("mjpeg", rate=25)
+        cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
+        cover.disposition = 0x400  # attached picture
+        picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 90, np.uint8), format="bgr24")
+        samples = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1152), np.float32), format="fltp", layout="mono"
+        )
+        samples.sample_rate = 44100
+        for packet in (*cover.encode(picture.reformat(format="yuvj420p")), *cover.encode(None)):
+            target.mux(packet)
+        for packet in (*sound.encode(samples), *sound.encode(None)):
+            target.mux(packet)
+    with pytest.raises(UserError, match="has no video stream"):
+        convert(song, tmp_path / "out.mp4", background="#00b140", model=brightness_model)
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == []
