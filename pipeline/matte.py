@@ -51,7 +51,8 @@ class Matte:
     """Keeps the one state over time that the pipeline has: the steadied mask."""
 
     def __init__(self, settings: MatteSettings | None = None) -> None:
-        self._settings = settings or MatteSettings()
+        self.settings = settings or MatteSettings()
+        """In force from the next mask on."""
         self._previous: FloatImage | None = None
         self._scratch: cv2.typing.MatLike | None = None
 
@@ -69,7 +70,7 @@ class Matte:
         Returns:
             Alpha, float32 (H, W) of the frame, exactly 0 or 1 away from the edge.
         """
-        options = self._settings
+        options = self.settings
         mask_hw = drop_unsure_parts(mask_hw, options.low, options.sure)
         if frame.still or self._previous is None or self._previous.shape != mask_hw.shape:
             steady_hw = mask_hw

@@ -12,6 +12,9 @@ from types import TracebackType
 
 from seg_stream.pipeline.live.clock import Clock, Waiting
 
+TICK_S = 1e-6
+"""Nobody waits for less: rounding could make it no time at all, for ever."""
+
 
 class SimulatedClock(Clock):
     """Made and used by the test's thread, which counts as one that works."""
@@ -113,7 +116,7 @@ class _SimulatedCondition:
         self._clock.lock.__exit__(kind, error, trace)
 
     def wait(self, timeout: float | None = None) -> bool:
-        deadline_s = None if timeout is None else self._clock.now_s() + max(0.0, timeout)
+        deadline_s = None if timeout is None else self._clock.now_s() + max(TICK_S, timeout)
         waiter = _Waiter(self._clock, deadline_s)
         self._waiters.append(waiter)
         try:

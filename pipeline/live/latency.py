@@ -63,21 +63,15 @@ class Percentiles:
 
 @dataclass
 class Ledger:
-    """What became of the frames: each captured one is shown or dropped for one reason.
+    """What became of the frames: each is shown or dropped for one reason.
 
     Several threads write; `lock` guards the counters.
     """
 
-    captured: int = 0
     shown: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     placeholders: int = 0
     lock: Lock = field(default_factory=Lock)
-
-    def capture(self) -> None:
-        """Count a frame that the source gave."""
-        with self.lock:
-            self.captured += 1
 
     def show(self) -> None:
         """Count a frame that went to the outputs."""
@@ -88,6 +82,11 @@ class Ledger:
         """Count a frame that did not."""
         with self.lock:
             self.dropped[why] += 1
+
+    def reasons(self) -> dict[str, int]:
+        """How many were dropped for each reason."""
+        with self.lock:
+            return dict(self.dropped)
 
     def stand_in(self) -> None:
         """Count a placeholder."""

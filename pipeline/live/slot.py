@@ -44,12 +44,13 @@ class Slot(Generic[T]):
             ChannelEnded: nobody took it.
         """
         with self._changed:
-            if not self._ended:
-                self._item = item
-                self._changed.notify_all()
-            while self._item is item and not self._ended:
-                self._changed.wait()
             if self._ended:
+                raise ChannelEnded
+            self._item = item
+            self._changed.notify_all()
+            while self._item is item and not self._is_over():
+                self._changed.wait()
+            if self._item is item:
                 self._item = None
                 raise ChannelEnded
 
@@ -77,3 +78,6 @@ class Slot(Generic[T]):
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    def _is_over(self) -> bool:
+        return self._ended

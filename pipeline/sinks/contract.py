@@ -19,6 +19,9 @@ class Sink(ABC):
     cut_short: bool = False
     """Set it when the source was stopped early: what accompanies the frames then ends with them."""
 
+    watched: bool = True
+    """Whether somebody takes what is written; where nobody does, a live session may rest."""
+
     def __init__(self) -> None:
         self.notes: list[str] = []
 
