@@ -151,7 +151,7 @@ class FakeCamera:
         image_bgr = picture.to_ndarray(format="bgr24")
         encoded = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
         corrupt = self.suffers("corrupt", self.taken_s(number))
-        return b"\xff\xd8" + encoded[len(encoded) // 2 :] if corrupt else encoded
+        return encoded[: len(encoded) // 2] if corrupt else encoded
 
 
 class _FakeFeed(Feed):

@@ -33,7 +33,7 @@ from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
 from seg_stream.pipeline.sinks.images import is_numbered
 from seg_stream.pipeline.sinks.window import WindowSink
-from seg_stream.pipeline.sources.camera import CameraSource
+from seg_stream.pipeline.sources.camera import list_cameras, open_live
 from seg_stream.pipeline.sources.trim import parse_trim
 from seg_stream.pipeline.stream import Progress, Summary, stream
 
@@ -59,10 +59,22 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _show_cameras(wanted: bool) -> None:
+    if wanted:
+        for line in list_cameras():
+            print(line)
+        raise typer.Exit
+
+
 @app.command()
 def seg_stream(
     camera: Annotated[
-        int | None, typer.Option(help="Number of the camera; shows a preview.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NUMBER|NAME|URL|screen",
+            help="A camera, an RTSP or HTTP URL, or screen:WIDTHxHEIGHT+X+Y; shows a preview.",
+            show_default=False,
+        ),
     ] = None,
     input: Annotated[
         list[Path] | None,
@@ -132,6 +144,15 @@ def seg_stream(
     ] = False,
     json_wanted: Annotated[
         bool, typer.Option("--json", help="Print the result as JSON, for scripts.")
+    ] = False,
+    cameras: Annotated[  # noqa: ARG001
+        bool,
+        typer.Option(
+            "--list-cameras",
+            callback=_show_cameras,
+            is_eager=True,
+            help="Show the cameras and what they offer.",
+        ),
     ] = False,
     version: Annotated[  # noqa: ARG001  # its callback does the work
         bool, typer.Option("--version", callback=_show_version, is_eager=True)
@@ -298,7 +319,7 @@ def _show_plan(jobs: list[Job], json_wanted: bool) -> None:
 
 
 def _run_camera(
-    number: int,
+    camera: str,
     output: Path | None,
     options: SinkOptions,
     bg: str,
@@ -310,13 +331,13 @@ def _run_camera(
         raise UserError("A preview cannot be transparent; choose another --bg.")
     with ExitStack() as stack:
         effect = stack.enter_context(VirtualBackground(bg, model=model, engine=engine))
-        source = stack.enter_context(CameraSource(number))
+        source = stack.enter_context(open_live(camera))
         sinks: list[Sink] = [stack.enter_context(WindowSink(stop))]
         if output:
             sinks.append(stack.enter_context(open_sink(source, output, options)))
         for note in source.notes:
             say(f"Note: {note}")
-        say(f"{source.name}: {source.width}x{source.height}, {effect.engine.name}")
+        say(f"{source.name}: {source.mode}, {effect.engine.name}")
         return stream(source, effect, sinks, stop=stop)
 
 

@@ -12,6 +12,7 @@ import av
 
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.sources.contract import Feed, FeedLostError, Shot
+from seg_stream.pipeline.sources.mjpeg import STRICT
 
 NOMINAL_RATE = Fraction(25)
 """Frames a second of a stream that does not say, as FFmpeg assumes."""
@@ -73,6 +74,8 @@ class AvFeed(Feed):
         context = self._stream.codec_context
         context.thread_type = "SLICE"  # by frames each thread would hold one back
         context.flags |= av.codec.context.Flags.low_delay
+        if context.name == "mjpeg":
+            context.options = STRICT
         self.width, self.height = context.width, context.height
         if not (self.width and self.height):
             raise UserError(f"{self.name} does not say how large its picture is; is it video?")

@@ -1,6 +1,6 @@
-"""Camera, preview window, and live runs.
+"""Live runs, the preview window, and a camera through OpenCV.
 
-There is no camera where the tests run: OpenCV's own capture reads a file in its place.
+There is no camera where the tests run: a fake one stands in, and OpenCV's own capture reads a file.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from fractions import Fraction
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -21,22 +19,24 @@ import pytest
 from clips import read_video, write_video
 from clips import solid as solid_planes
 
+from seg_stream.benchmarks.fake_camera import FakeCamera, Mishap, read_number
 from seg_stream.pipeline import UserError, VirtualBackground
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.outputs import SinkOptions, open_sink
 from seg_stream.pipeline.sinks.contract import Sink
-from seg_stream.pipeline.sources import Source
-from seg_stream.pipeline.sources.camera import CameraSource
+from seg_stream.pipeline.sources.contract import FeedLostError
+from seg_stream.pipeline.sources.opencv_camera import OpenCvFeed
+from seg_stream.pipeline.sources.reconnecting import LiveSource
 from seg_stream.pipeline.stream import stream
 
 REAL_CAPTURE = cv2.VideoCapture
 
 
 @pytest.fixture
-def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., CameraSource]:
-    """A camera of so many pictures, each brighter than the one before; then it is unplugged."""
+def opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., OpenCvFeed]:
+    """A camera of so many pictures, each brighter than the one before."""
 
-    def plug_in(count: int = 30, width: int = 1280, height: int = 720) -> CameraSource:
+    def plug_in(count: int = 30, width: int = 1280, height: int = 720) -> OpenCvFeed:
         pictures = (
             solid_planes("yuvj420p", width, height, (i * 4, 128, 128)) for i in range(count)
         )
@@ -44,28 +44,9 @@ def camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Cam
             tmp_path / "camera.avi", pictures, "yuvj420p", codec="mjpeg", colour=(5, 2, 2, 2)
         )
         monkeypatch.setattr(cv2, "VideoCapture", lambda _: REAL_CAPTURE(str(path)))
-        monkeypatch.setattr("seg_stream.pipeline.sources.camera.PATIENCE_S", 0.2)
-        return CameraSource(0)
+        return OpenCvFeed(0, 1280, 720, 30)
 
     return plug_in
-
-
-class Paced(Source):
-    """A camera with the pauses of a real one; a file has none."""
-
-    live = True
-
-    def __init__(self, inner: Source, pause_s: float) -> None:
-        super().__init__()
-        self._inner, self._pause_s = inner, pause_s
-
-    def __iter__(self) -> Iterator[Frame]:
-        for frame in self._inner:
-            time.sleep(self._pause_s)
-            yield frame
-
-    def close(self) -> None:
-        self._inner.close()
 
 
 class Slow(Sink):
@@ -87,91 +68,91 @@ class Slow(Sink):
         pass
 
 
-def test_a_camera_gives_pictures_with_their_times(camera: Callable[..., CameraSource]) -> None:
-    seen: list[Frame] = []
-    with camera(12) as source:
-        assert (source.width, source.height, source.live) == (1280, 720, True)
-        assert source.rate == 25
-        assert "1280x720 MJPG at 25 fps instead of 1280x720 MJPG at 30 fps" in source.notes[0]
-        seen += source
-        assert "Camera 0 stopped giving pictures" in source.notes[1]
-    assert [frame.index for frame in seen] == list(range(11))  # the first picture opened it
-    assert all(after.pts > before.pts for before, after in pairwise(seen))
-    assert {frame.time_base for frame in seen} == {Fraction(1, 1_000_000)}
-    levels = [int(frame.planes[0].mean()) for frame in seen]
-    assert levels == sorted(set(levels))
+def test_opencv_gives_a_cameras_pictures(opencv: Callable[..., OpenCvFeed]) -> None:
+    with opencv(12) as feed:
+        assert (feed.width, feed.height, feed.rate) == (1280, 720, 25)
+        assert feed.mode == "1280x720 MJPG at 25 fps"
+        assert "gives 1280x720 MJPG at 25 fps instead of 1280x720 at 30 fps" in feed.notes[0]
+        levels = []
+        while shot := feed.read(0.05):
+            levels.append(int(shot.picture.to_ndarray().mean()))
+        assert levels == sorted(set(levels))
+        assert len(levels) == 11  # the first picture opened it
+        feed.close()
+        with pytest.raises(FeedLostError):
+            feed.read(0.05)
 
 
-def test_a_camera_of_another_size_says_so(camera: Callable[..., CameraSource]) -> None:
-    with camera(3, 640, 480) as source:
-        assert (source.width, source.height) == (640, 480)
-        assert len(source.notes) == 1
-        assert "640x480 MJPG at 25 fps instead of 1280x720" in source.notes[0]
+def test_opencv_cameras_of_another_size_say_so(opencv: Callable[..., OpenCvFeed]) -> None:
+    with opencv(3, 640, 480) as feed:
+        assert (feed.width, feed.height) == (640, 480)
+        assert len(feed.notes) == 1
+        assert "640x480 MJPG at 25 fps instead of 1280x720" in feed.notes[0]
 
 
 def test_a_camera_that_gives_nothing_is_refused_and_given_back(
-    camera: Callable[..., CameraSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opencv: Callable[..., OpenCvFeed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    camera(3, 64, 48).close()
+    opencv(3, 64, 48).close()
     capture = REAL_CAPTURE(str(tmp_path / "camera.avi"))
     while capture.read()[0]:
         pass
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: capture)
+    monkeypatch.setattr("seg_stream.pipeline.sources.opencv_camera.PATIENCE_S", 0.2)
     with pytest.raises(UserError, match="Camera 0 opens but gives no picture"):
-        CameraSource(0)
+        OpenCvFeed(0, 1280, 720, 30)
     assert not capture.isOpened()
 
 
 def test_an_unplugged_camera_ends_the_run_and_what_was_recorded_stays(
-    camera: Callable[..., CameraSource], brightness_model: Path, tmp_path: Path
+    brightness_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("seg_stream.pipeline.sources.reconnecting.PATIENCE_S", 0.3)
     output = tmp_path / "recording.mkv"
-    with (
-        camera(10, 320, 240) as source,
-        VirtualBackground("#00b140", model=brightness_model) as effect,
-        open_sink(source, output, SinkOptions()) as sink,
-    ):
-        summary = stream(source, effect, [sink])
-    assert "is it unplugged" in summary.notes[-1]
+    with VirtualBackground("#00b140", model=brightness_model) as effect:
+        camera = FakeCamera((320, 240), 30, [Mishap(0.5, "unplug", 99)])
+        with (
+            LiveSource(camera.connect) as source,
+            open_sink(source, output, SinkOptions()) as sink,
+        ):
+            summary = stream(source, effect, [sink])
+    assert "is unplugged" in summary.notes[-1]
     assert not summary.stopped
     assert len(read_video(output)) == summary.run.items > 0
 
 
-def test_a_slow_sink_gets_the_newest_pictures(
-    camera: Callable[..., CameraSource], brightness_model: Path
-) -> None:
+def test_a_slow_sink_gets_the_newest_pictures(brightness_model: Path) -> None:
     stop = Event()
-    sink = Slow(0.03)
+    sink = Slow(0.05)
 
     def until_seven(*_: object) -> None:
         if len(sink.frames) == 7:
             stop.set()
 
+    camera = FakeCamera((320, 240), 100)
     with (
-        camera(60, 160, 120) as source,
         VirtualBackground("#00b140", model=brightness_model) as effect,
+        LiveSource(camera.connect) as source,
     ):
-        summary = stream(Paced(source, 0.005), effect, [sink], stop=stop, progress=until_seven)
+        summary = stream(source, effect, [sink], stop=stop, progress=until_seven)
     assert summary.stopped
     assert summary.run.dropped > 0
     assert summary.run.items == len(sink.frames) >= 7
-    indices = [frame.index for frame in sink.frames]
-    assert indices == sorted(set(indices))
-    assert summary.run.items + summary.run.dropped == indices[-1] + 1
+    numbers = [read_number(frame.planes[0]) for frame in sink.frames]
+    assert numbers == sorted(set(map(int, filter(None, numbers))))
 
 
-def test_a_live_run_can_be_recorded(
-    camera: Callable[..., CameraSource], brightness_model: Path, tmp_path: Path
-) -> None:
+def test_a_live_run_can_be_recorded(brightness_model: Path, tmp_path: Path) -> None:
     stop = Event()
     output = tmp_path / "out.mp4"
+    camera = FakeCamera((320, 240), 30)
     with (
-        camera(60, 320, 240) as source,
         VirtualBackground("#00b140", model=brightness_model) as effect,
+        LiveSource(camera.connect) as source,
         open_sink(source, output, SinkOptions()) as sink,
     ):
         summary = stream(
-            Paced(source, 0.01),
+            source,
             effect,
             [sink],
             stop=stop,
@@ -179,11 +160,13 @@ def test_a_live_run_can_be_recorded(
         )
     shown = read_video(output)
     assert len(shown) == summary.run.items >= 15
-    times = [float(one.time_s) for one in shown]
-    assert times == sorted(set(times))
-    assert shown[0].picture.colorspace == 1
-    pause = np.diff(times).min()
-    assert pause > 0.005, "the times are not those of the camera"
+    numbers = [read_number(one.planes[0]) for one in shown]
+    assert None not in numbers
+    for one, number in zip(shown, numbers, strict=True):  # the times are the camera's
+        taken_s = camera.taken_s(number or 0) - camera.taken_s(numbers[0] or 0)
+        assert float(one.time_s - shown[0].time_s) == pytest.approx(taken_s, abs=0.001)
+    assert shown[0].picture.colorspace == 5
+    assert np.abs(shown[0].bgr()[5, 5].astype(int) - (0x40, 0xB1, 0x00)).max() <= 6
 
 
 def test_without_a_screen_the_window_says_so_instead_of_aborting() -> None:

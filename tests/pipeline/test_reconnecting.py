@@ -147,6 +147,7 @@ def test_a_network_camera_is_read_lost_and_found_again() -> None:
         assert "mjpeg" in source.mode
         items = list(seen(source, 3.0))
     frames = [item for item in items if isinstance(item, Frame)]
+    assert source.health.damaged > 0
     found = [number for number in numbers(items) if number is not None]
     assert len(found) == len(frames)
     assert found == sorted(set(found))
