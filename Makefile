@@ -7,7 +7,7 @@ SOURCES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' -not -p
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .NOTPARALLEL:
-.PHONY: demo test check format soak speed clean
+.PHONY: demo test check format soak bench clean
 
 # Convert a short sample clip and say where the result is.
 demo: $(VENV)/demo.done $(VENV)/package.done
@@ -30,12 +30,17 @@ format: $(VENV)/test.done
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-# Memory over 5,000 frames, and the threads against one loop; both take minutes.
+# Memory over 5,000 frames; takes minutes.
 soak: $(VENV)/test.done $(VENV)/package.done
 	@$(BIN)/python -m seg_stream.benchmarks.soak
 
-speed: $(VENV)/test.done $(VENV)/package.done
-	@$(BIN)/python -m seg_stream.benchmarks.threads
+# How fast it is here, beside other ways of doing the same: bench/report.html. CLIPS, PEERS and DEPTH=--full as wanted.
+DEPTH ?= --quick
+SHARED := $(wildcard ../shared)
+CLIPS ?= $(wildcard $(SHARED:%=%/data/clips/hair_720p30.mp4) $(if $(filter --quick,$(DEPTH)),,$(SHARED:%=%/data/clips/desk_1080p30.mp4)))
+PEERS ?= $(wildcard $(SHARED:%=%/peers))
+bench: $(VENV)/test.done $(VENV)/package.done
+	@$(BIN)/seg-bench --output bench $(DEPTH) $(CLIPS:%=--clip %) $(PEERS:%=--peers %)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -50,7 +55,7 @@ $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/test.done: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV) ..."
-	@$(INSTALL) ".[demo,export,train,cluster,dev]"
+	@$(INSTALL) ".[demo,export,train,cluster,bench,dev]"
 	@touch $@
 
 $(VENV)/package.done: $(SOURCES) pyproject.toml | $(BIN)/python
@@ -60,4 +65,4 @@ $(VENV)/package.done: $(SOURCES) pyproject.toml | $(BIN)/python
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build demo *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build demo bench *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

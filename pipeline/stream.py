@@ -52,7 +52,7 @@ def stream(
         for sink in sinks:
             sink.write(frame)
 
-    with _one_opencv_thread():
+    with one_opencv_thread():
         report = run(
             source,
             effect.stages,
@@ -65,7 +65,7 @@ def stream(
 
 
 @contextmanager
-def _one_opencv_thread() -> Iterator[None]:
+def one_opencv_thread() -> Iterator[None]:
     """Keep OpenCV to the thread that calls it.
 
     The stages are threads already, and OpenCV's own wait busily for work, on cores that decoder

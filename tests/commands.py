@@ -28,3 +28,14 @@ def run_command(
         timeout=60,
         check=False,
     )
+
+
+def run_bench_command(*arguments: str | Path) -> Finished:
+    """Run `seg-bench` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "seg_stream.benchmarks.command", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

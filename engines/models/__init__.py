@@ -41,3 +41,8 @@ def is_shipped(name: str) -> bool:
 def _checksums() -> dict[str, str]:
     found: dict[str, str] = json.loads((FOLDER / "checksums.json").read_text("utf-8"))
     return found
+
+
+def shipped() -> list[str]:
+    """The names of the shipped models, the default first."""
+    return sorted(_checksums(), key=lambda name: (name != DEFAULT, name))
