@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 OPTIONAL = [
+    "aiohttp",
     "hypothesis",
     "keras",
     "matplotlib",

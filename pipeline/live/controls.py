@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
 from seg_stream.pipeline.backgrounds import BLUR
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.live.playlist import Playlist
-from seg_stream.pipeline.live.settings import LiveSettings, check_background, settings_of
+from seg_stream.pipeline.live.settings import (
+    PROPERTIES,
+    LiveSettings,
+    check_background,
+    settings_of,
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,12 @@ class Controls:
         listed = self._playlist.entries if self._playlist else ()
         return tuple(dict.fromkeys((self._first, *listed, BLUR)))
 
+    def rescan(self) -> None:
+        """Look again at what the folder of backgrounds holds; one that is gone stays as it was."""
+        if self._playlist:
+            with suppress(UserError):
+                self._playlist.rescan()
+
     @property
     def notice(self) -> Notice:
         """What was said last."""
@@ -85,7 +97,7 @@ class Controls:
 
     def step(self, name: str, by: float) -> LiveSettings:
         """Move a number by an amount, as far as it may go."""
-        limits = LiveSettings.model_json_schema()["properties"][name]
+        limits = PROPERTIES[name]
         with self._lock:
             value = round(getattr(self._current, name) + by, 6)
             value = float(min(max(value, limits["minimum"]), limits["maximum"]))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -67,7 +67,10 @@ class LiveSettings(BaseModel):
         return MatteSettings(steadiness=self.steadiness, low=low, high=high)
 
 
-NAMES = tuple(LiveSettings.model_fields)
+PROPERTIES: dict[str, dict[str, Any]] = LiveSettings.model_json_schema()["properties"]
+"""JSON schema of each setting: its title, type, default and limits."""
+
+NAMES = tuple(PROPERTIES)
 
 
 def settings_of(values: Mapping[str, object]) -> LiveSettings:
@@ -116,7 +119,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "value_error":
         text = str(first["ctx"]["error"])
         return f"{text[0].upper()}{text[1:]}."
-    property = LiveSettings.model_json_schema()["properties"][name]
+    property = PROPERTIES[name]
     expected = {
         "boolean": "true or false",
         "string": "text in quotes",

@@ -12,7 +12,7 @@ import pytest
 from seg_stream.pipeline import UserError
 from seg_stream.pipeline.live.controls import Controls
 from seg_stream.pipeline.live.playlist import Playlist
-from seg_stream.pipeline.live.settings import NAMES, LiveSettings, settings_of
+from seg_stream.pipeline.live.settings import NAMES, PROPERTIES, LiveSettings, settings_of
 from seg_stream.pipeline.matte import MatteSettings
 
 
@@ -157,7 +157,6 @@ def test_a_playlist_stays_in_its_folder(tmp_path: Path) -> None:
 
 
 def test_every_setting_has_a_title_for_the_page() -> None:
-    properties = LiveSettings.model_json_schema()["properties"]
     assert all(field.title for field in LiveSettings.model_fields.values())
-    numbers = [name for name in NAMES if properties[name]["type"] == "number"]
-    assert all({"minimum", "maximum"} <= properties[name].keys() for name in numbers)
+    numbers = [name for name in NAMES if PROPERTIES[name]["type"] == "number"]
+    assert all({"minimum", "maximum"} <= PROPERTIES[name].keys() for name in numbers)
