@@ -78,8 +78,7 @@ class PageServer(Closable):
         self._static = {
             path: ((folder / name).read_bytes(), kind) for path, (name, kind) in STATIC.items()
         }
-        self._encoder = ThreadPoolExecutor(1, "page-jpeg")
-        self._worker = ThreadPoolExecutor(1, "page-actions")
+        self._worker = ThreadPoolExecutor(1, "page-work")
         self._listeners = 0
         self._ready: Future[int] = Future()
         self._thread = Thread(target=self._run, name="page")
@@ -91,8 +90,13 @@ class PageServer(Closable):
             raise
         self.address = guards.Address(guard.address.host, port)
 
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks at the picture."""
+        return self._feed.watchers > 0
+
     def offer(self, frame: Frame) -> None:
-        """Show a frame; returns at once."""
+        """Show a frame; takes as long as its JPEG, and never waits for a watcher."""
         self._feed.offer(frame)
 
     def close(self) -> None:
@@ -102,8 +106,7 @@ class PageServer(Closable):
 
     def _join(self) -> None:
         self._thread.join()
-        # Only now, since requests hand them work until the loop has ended.
-        self._encoder.shutdown(cancel_futures=True)
+        # Only now, since requests hand it work until the loop has ended.
         self._worker.shutdown(cancel_futures=True)
 
     def _run(self) -> None:
@@ -118,7 +121,7 @@ class PageServer(Closable):
         from aiohttp import web
 
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._feed = Feed(self._loop, self._encoder)
+        self._feed = Feed(self._loop, self._worker)
         self._changed = asyncio.Event()
         self._sending: set[asyncio.Transport] = set()
 

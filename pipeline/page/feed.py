@@ -44,39 +44,37 @@ def jpeg(image_bgr: Image, widest: int = WIDEST) -> bytes:
 
 
 class Feed:
-    """Lives in an event loop; only `offer` may be called from other threads.
+    """Lives in an event loop; only `offer` is called from another thread, always the same.
 
-    At most one picture is being encoded, and only while somebody watches.
+    A picture is encoded by who offers it, and only while somebody watches; for who comes later the
+    last one is encoded in `executor`.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
         self._loop, self._executor = loop, executor
-        self._frame: Frame | None = None
-        self._encoded: Frame | None = None
+        self._newest: tuple[int, Frame] | None = None
         self._picture = Picture(0, b"")
         self._changed = asyncio.Event()
-        self._encoder: asyncio.Task[None] | None = None
+        self._late: asyncio.Task[None] | None = None
         self._ended = False
         self.watchers = 0
 
     def offer(self, frame: Frame) -> None:
-        """Make a frame the newest; returns at once."""
-        self._frame = frame
+        """Make a frame the newest."""
+        number = self._newest[0] + 1 if self._newest else 1
+        self._newest = number, frame
         if self.watchers:
-            wake(self._loop, self._encode_newest)
+            picture = Picture(number, jpeg(to_bgr(frame)))
+            wake(self._loop, lambda: self._publish(picture))
 
-    def _encode_newest(self) -> None:
-        idle = self._encoder is None or self._encoder.done()
-        if idle and self.watchers and not self._ended and self._frame is not self._encoded:
-            self._encoder = self._loop.create_task(self._encode())
-
-    async def _encode(self) -> None:
-        while self.watchers and not self._ended and (frame := self._frame) is not self._encoded:
-            if frame is None:
-                return
-            data = await self._loop.run_in_executor(self._executor, lambda: jpeg(to_bgr(frame)))
-            self._encoded, self._picture = frame, Picture(self._picture.number + 1, data)
+    def _publish(self, picture: Picture) -> None:
+        if picture.number > self._picture.number:
+            self._picture = picture
             self._tell()
+
+    async def _encode(self, number: int, frame: Frame) -> None:
+        data = await self._loop.run_in_executor(self._executor, lambda: jpeg(to_bgr(frame)))
+        self._publish(Picture(number, data))
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -87,9 +85,10 @@ class Feed:
         """Count a watcher; gives the number to ask `newer` with first."""
         self.watchers += 1
         try:
-            self._encode_newest()
-            fresh = self._frame is not None and self._encoded is self._frame
-            yield self._picture.number - 1 if fresh else self._picture.number
+            number, frame = self._newest or (0, None)
+            if frame and number > self._picture.number:
+                self._late = self._loop.create_task(self._encode(number, frame))
+            yield max(number - 1, 0)
         finally:
             self.watchers -= 1
 

@@ -13,7 +13,7 @@ from seg_stream.pipeline.sinks.contract import Sink
 
 
 class PageSink(Sink):
-    """Serves the page while it is open; writing a frame returns at once.
+    """Serves the page while it is open; writing a frame waits for no watcher.
 
     Beyond this machine (an address that is not loopback) only who knows the token gets anything.
 
@@ -35,6 +35,11 @@ class PageSink(Sink):
         self._server = PageServer(controls, status, Guard(address, token))
         self.url = self._server.address.url(token)
         """What to open; it holds the token, so show it to the user and write it nowhere."""
+
+    @property
+    def watched(self) -> bool:  # type: ignore[override]  # read only
+        """Whether a browser shows the picture."""
+        return self._server.watched
 
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""
