@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.steadying import Steadier
 from seg_stream.pipeline.types import FloatImage, Image, unit
 
 
@@ -21,7 +22,7 @@ class MatteSettings:
     `sure`: a part of the mask that reaches this probability nowhere is left out, if another does.
     """
 
-    steadiness: float = 0.7
+    steadiness: float = 0.85
     edge_radius: int = 3
     edge_smoothness: float = 4e-4
     low: float = 0.25
@@ -48,17 +49,17 @@ class MatteSettings:
 
 
 class Matte:
-    """Keeps the one state over time that the pipeline has: the steadied mask."""
+    """Makes the alpha of one frame after the other."""
 
     def __init__(self, settings: MatteSettings | None = None) -> None:
         self.settings = settings or MatteSettings()
         """In force from the next mask on."""
-        self._previous: FloatImage | None = None
+        self._steadier = Steadier()
         self._scratch: cv2.typing.MatLike | None = None
 
     def restart(self) -> None:
         """Forget the last mask."""
-        self._previous = None
+        self._steadier.restart()
 
     def __call__(self, mask_hw: FloatImage, frame: Frame) -> FloatImage:
         """Refine one mask with the frame it was made from.
@@ -72,16 +73,12 @@ class Matte:
         """
         options = self.settings
         mask_hw = drop_unsure_parts(mask_hw, options.low, options.sure)
-        if frame.still or self._previous is None or self._previous.shape != mask_hw.shape:
-            steady_hw = mask_hw
-        else:
-            steady_hw = steady(mask_hw, self._previous, options.steadiness)
-        self._previous = steady_hw
+        guide_hw = unit(frame.shrunk_luma(mask_hw.shape[1], mask_hw.shape[0]))
+        steady_hw = self._steadier(mask_hw, guide_hw, options.steadiness, still=frame.still)
         # Sure probabilities go beyond 0 and 1 here, and are clipped once their edges are drawn.
         stretched_hw = (steady_hw - np.float32(options.low)) * np.float32(
             1 / (options.high - options.low)
         )
-        guide_hw = unit(frame.shrunk_luma(mask_hw.shape[1], mask_hw.shape[0]))
         slope, offset = guided_filter(
             stretched_hw, guide_hw, options.edge_radius, options.edge_smoothness
         )
@@ -113,18 +110,6 @@ def drop_unsure_parts(mask_hw: FloatImage, low: float, sure: float) -> FloatImag
     kept[part_hw[sure_hw]] = True
     kept[0] = True  # below `low`: soft edges
     return mask_hw if kept.all() else np.where(kept[part_hw], mask_hw, np.float32(0))
-
-
-def steady(mask_hw: FloatImage, previous_hw: FloatImage, steadiness: float) -> FloatImage:
-    """Blend with the last mask, the less the more the two disagree.
-
-    A pixel that barely changed is noise and moves by `1 - steadiness` of the difference; one that
-    changed by a quarter or more is motion and is taken at once, so that nothing lags.
-    """
-    # A small blur makes neighbours agree on whether they move.
-    change = cv2.blur(cv2.absdiff(mask_hw, previous_hw), (5, 5))
-    weight = np.clip(change * np.float32(4.0), 1.0 - steadiness, 1.0)
-    return np.asarray(previous_hw + weight * (mask_hw - previous_hw), np.float32)
 
 
 def guided_filter(

@@ -9,6 +9,7 @@ from frames import bgr_frame, frame_of, random_planes, sides
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.matte import Matte, MatteSettings
 
 GREY = np.full((240, 320, 3), 100, np.uint8)
@@ -27,29 +28,72 @@ def test_a_step_in_the_mask_passes_at_once() -> None:
     assert matte(empty, bgr_frame(GREY, index=6)).max() == 0
 
 
-@pytest.mark.parametrize("speed", [4, 12, 40])
+def moving(at: float, speed: int, contrast: int) -> tuple[np.ndarray, Frame]:
+    """A mask on its way to the right, and the picture of what moves."""
+    left = 5 + at * speed % 60
+    mask = np.zeros((96, 96), np.float32)
+    mask[20:80] = np.clip(np.minimum(np.arange(96) - left, left + 31 - np.arange(96)), 0, 1)
+    mask = cv2.GaussianBlur(mask, (5, 5), 1)
+    picture = 100 + contrast * cv2.resize(mask, (320, 240), interpolation=cv2.INTER_LINEAR)
+    return mask, bgr_frame(picture_of(picture[..., None]), index=round(at))
+
+
+def picture_of(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(np.broadcast_to(values, (240, 320, 3))), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("speed", [1, 4, 12, 40])
 def test_a_moving_edge_is_where_its_own_mask_says(speed: int) -> None:
     """The same alpha as without a memory, but for a fringe: no lag, no ghost."""
     matte = Matte()
     for index in range(6):
-        mask = np.zeros((96, 96), np.float32)
-        mask[20:80, index * speed % 60 : index * speed % 60 + 30] = 1
-        mask = cv2.GaussianBlur(mask, (5, 5), 1)
-        frame = bgr_frame(GREY, index=index)
+        mask, frame = moving(index, speed, contrast=60)
         alpha, alone = matte(mask, frame), Matte()(mask, frame)
         assert np.abs(alpha - alone).mean() < 0.01
         assert ((alpha > 0.5) != (alone > 0.5)).mean() < 0.01
 
 
-def test_still_noise_is_reduced() -> None:
+@pytest.mark.parametrize(("speed", "contrast"), [(1, 40), (2, 20), (4, 10), (4, 0), (12, 0)])
+def test_a_moving_mask_lags_by_less_than_a_frame(speed: int, contrast: int) -> None:
+    """Also one that the picture hardly shows."""
+    matte = Matte()
+    delays = np.arange(0, 3, 0.25)
+    errors = np.zeros(len(delays))
+    for index in range(12):
+        mask, frame = moving(index, speed, contrast)
+        alpha = matte(mask, frame)
+        if index >= 4:
+            then = [Matte()(moving(index - delay, speed, 0)[0], frame) for delay in delays]
+            errors += [float(((alpha - late) ** 2).sum()) for late in then]
+    assert delays[errors.argmin()] < 1
+
+
+def noisy(seed: int, sigma: float) -> np.ndarray:
+    return np.clip(0.5 + noise(seed) * sigma / 0.04, 0, 1)
+
+
+@pytest.mark.parametrize(("sigma", "rest"), [(0.04, 0.4), (0.2, 0.6)])
+def test_still_noise_is_reduced(sigma: float, rest: float) -> None:
     def flicker(settings: MatteSettings) -> float:
         matte = Matte(settings)
-        alphas = [matte(0.5 + noise(index), bgr_frame(GREY, index=index)) for index in range(30)]
+        alphas = [matte(noisy(i, sigma), bgr_frame(GREY, index=i)) for i in range(30)]
         return float(np.abs(np.diff(alphas[5:], axis=0)).mean())
 
     calm, raw = flicker(MatteSettings()), flicker(MatteSettings(steadiness=0))
     assert raw > 0.005, "there is nothing to reduce"
-    assert calm < 0.5 * raw
+    assert calm < rest * raw
+
+
+def test_the_noise_of_a_camera_is_not_taken_for_motion() -> None:
+    def flicker(camera_noise: float) -> float:
+        matte, rng = Matte(), np.random.default_rng(0)
+        alphas = []
+        for index in range(30):
+            picture = picture_of(GREY + rng.normal(0, camera_noise, GREY.shape))
+            alphas.append(matte(noisy(index, 0.1), bgr_frame(picture, index=index)))
+        return float(np.abs(np.diff(alphas[5:], axis=0)).mean())
+
+    assert flicker(4.0) < 1.1 * flicker(0.0)
 
 
 def test_a_part_that_is_sure_nowhere_is_left_out() -> None:
