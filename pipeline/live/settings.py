@@ -35,7 +35,7 @@ class LiveSettings(BaseModel):
     """The probability of being a person that becomes an alpha of one half."""
     edge_softness: float = Field(default=0.5, ge=0.02, le=1, title="Edge softness")
     """How wide a range of probabilities, around the threshold, is neither person nor room."""
-    steadiness: Share = Field(default=0.85, title="Steadiness")
+    steadiness: Share = Field(default=MatteSettings.steadiness, title="Steadiness")
     """0 takes every mask as it is; 1 changes still edges slowest."""
     light_wrap: Share = Field(default=0.0, title="Light wrap")
     """How much of the background's light falls on the person's edge."""

@@ -94,7 +94,7 @@ def test_edits_are_taken_over_and_broken_ones_are_not(tmp_path: Path) -> None:
         beside.write_text("background = 'blur'\n")
         beside.replace(path)  # as many editors save
         heard.until(lambda: controls.current.background == "blur")
-        assert (controls.current.mirror, controls.current.steadiness) == (False, 0.7)
+        assert (controls.current.mirror, controls.current.steadiness) == (False, 0.85)
         path.unlink()
         heard.until(lambda: "cannot be read" in controls.notice.text)
         path.write_text("")
