@@ -21,17 +21,30 @@ def require_export_extra() -> None:
         UserError: says what to install or to set.
     """
     for module in ("tensorflow", "keras", "tf2onnx", "onnx"):
-        if importlib.util.find_spec(module) is None:
-            raise UserError(
-                f"Exporting needs the package {module}, which is not installed: "
-                "run pip install 'seg-stream[export]'."
-            )
+        require_module(module)
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise UserError(
             f"Keras runs on {keras.backend.backend()}, but exporting needs TensorFlow: "
             "set the environment variable KERAS_BACKEND=tensorflow."
+        )
+
+
+def require_module(module: str) -> None:
+    """Check that a package is there.
+
+    Raises:
+        UserError: says how to install it.
+    """
+    try:
+        there = importlib.util.find_spec(module) is not None
+    except ValueError:  # it was taken out by hand
+        there = False
+    if not there:
+        raise UserError(
+            f"Exporting needs the package {module}, which is not installed: "
+            "run pip install 'seg-stream[export]'."
         )
 
 

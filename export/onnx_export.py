@@ -29,18 +29,26 @@ class ExportReport:
     parity: Parity
 
 
-def export_onnx(
-    model_path: Path,
-    output: Path,
-    *,
-    size: tuple[int, int] | None = None,
-    input_range: int | None = None,
-    person_class: int = 1,
-    images: Path | None = None,
-    name: str = "",
-    trained_on: str = "",
-    licence: str = "",
-) -> ExportReport:
+@dataclass(frozen=True)
+class Settings:
+    """What a Keras file leaves open."""
+
+    size: tuple[int, int] | None = None
+    """(height, width) for a model that leaves them open."""
+    input_range: int | None = None
+    """255 or 1, see `read_interface`."""
+    person_class: int = 1
+    """The channel of a softmax output that is the person."""
+    images: Path | None = None
+    """Folder of photographs to compare on; None takes those of scikit-image."""
+    name: str = ""
+    """The model's name in its metadata; the file's by default."""
+    trained_on: str = ""
+    licence: str = ""
+    """Of the weights."""
+
+
+def export_onnx(model_path: Path, output: Path, settings: Settings | None = None) -> ExportReport:
     """Convert a `.keras` file, compare the two on photographs, then write the ONNX file.
 
     An existing file at `output` is replaced only by a whole one that has passed.
@@ -48,36 +56,40 @@ def export_onnx(
     Args:
         model_path: the Keras 3 file.
         output: where the ONNX file goes, `.onnx`.
-        size: (height, width) for a model that leaves them open.
-        input_range: 255 or 1, see `read_interface`.
-        person_class: the channel of a softmax output that is the person.
-        images: folder of photographs to compare on; None takes those of scikit-image.
-        name: the model's name in its metadata; the file's by default.
-        trained_on: what it was trained on, for the metadata.
-        licence: the licence of its weights, for the metadata.
+        settings: what the Keras file leaves open.
 
     Raises:
         UserError: something about the model, the files or the options stands in the way.
         ParityError: the exported model gives something else; nothing was written.
     """
     check_output(output)
+    content, report = checked_onnx(model_path, settings or Settings())
+    write_whole(output, content)
+    return report
+
+
+def checked_onnx(model_path: Path, settings: Settings) -> tuple[bytes, ExportReport]:
+    """Convert a `.keras` file and compare the two on photographs; see `export_onnx`.
+
+    Returns:
+        The ONNX file's content, and how it was shown to be right.
+    """
     model = load_keras(model_path)
-    interface = read_interface(model, size, input_range, person_class)
-    photographs = read_photographs(images, interface.height, interface.width)
+    interface = read_interface(model, settings.size, settings.input_range, settings.person_class)
+    photographs = read_photographs(settings.images, interface.height, interface.width)
     graph = keras_to_onnx(model, interface)
     info = ModelInfo(
-        name=name or model_path.stem,
+        name=settings.name or model_path.stem,
         version=version("seg-stream"),
-        trained_on=trained_on,
-        licence=licence,
+        trained_on=settings.trained_on,
+        licence=settings.licence,
     )
     graph.metadata_props.add(key=METADATA_KEY, value=info.model_dump_json())
     content = graph.SerializeToString()
     reference = partial(keras_alpha, model, interface)
     parity = measure_parity(onnx_runtime(content), reference, photographs)
     require_parity(parity)
-    write_whole(output, content)
-    return ExportReport(
+    return content, ExportReport(
         interface=interface,
         parameters=model.count_params(),
         onnx_bytes=len(content),
@@ -86,14 +98,14 @@ def export_onnx(
     )
 
 
-def check_output(output: Path) -> None:
+def check_output(output: Path, suffix: str = ".onnx") -> None:
     """Find out before the work starts whether the file can be written.
 
     Raises:
         UserError: the name, the folder or its permissions do not allow it.
     """
-    if output.suffix != ".onnx":
-        raise UserError(f"The output {output} must end in .onnx; change -o.")
+    if output.suffix != suffix:
+        raise UserError(f"The output {output} must end in {suffix}; change -o.")
     if output.is_dir():
         raise UserError(f"The output {output} is a folder; give a file name with -o.")
     if not output.parent.is_dir():

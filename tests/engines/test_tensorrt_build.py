@@ -1,0 +1,164 @@
+"""Real builds by TensorRT-RTX, which needs no GPU for them, and what is inside the engines."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from plans import NHWC, read_plan
+
+from seg_stream.engines.models import find_model
+from seg_stream.engines.tensorrt_build import (
+    Library,
+    build,
+    open_builder_library,
+    open_library,
+)
+from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
+
+SHIPPED = ["portrait-lite", "portrait"]
+
+
+@pytest.fixture(scope="module")
+def rtx() -> Library:
+    pytest.importorskip("tensorrt_rtx", reason="needs the rtx extra (tensorrt-rtx)")
+    return open_library("tensorrt-rtx")
+
+
+@pytest.fixture(scope="module")
+def fp16() -> bytes:
+    """The default model, in FP16."""
+    return fp16_of("portrait-lite")
+
+
+def fp16_of(name: str) -> bytes:
+    onnx = pytest.importorskip("onnx", reason="needs the export extra (onnx)")
+    from seg_stream.export.fp16 import to_fp16
+
+    return to_fp16(onnx.load(find_model(name))).SerializeToString()
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_model_builds_in_fp16_without_reformats_between_convolutions(
+    rtx: Library, name: str
+) -> None:
+    onnx = pytest.importorskip("onnx", reason="needs the export extra (onnx)")
+    plan = read_plan(build(rtx, fp16_of(name)).plan)
+    graph = onnx.load(find_model(name)).graph
+    wanted = [node for node in graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    assert len(plan.convolutions) == len(wanted)
+    makers = {out: layer for layer in plan.layers for out in layer.outputs}
+    for layer in plan.convolutions:
+        for tensor in plan.activations([*layer.inputs, *layer.outputs]):
+            assert (tensor.type, tensor.order) == ("half", NHWC), layer.name
+        for name_in in layer.inputs:
+            maker = makers.get(name_in)
+            # What stands between two convolutions does work: scaling at the beginning,
+            # upsampling with the skip connection's concatenation.
+            if maker is not None and maker.kind == "function":
+                assert "Conc" in maker.name, f"{maker.name} before {layer.name}"
+    weights = [t for t in plan.tensors.values() if t.constant and len(t.dims) == 4]
+    assert len(weights) >= len(wanted)
+    assert {tensor.type for tensor in weights} == {"half"}
+
+
+def test_in_fp32_the_same_inspection_finds_fp32(rtx: Library) -> None:
+    """The check above can fail."""
+    plan = read_plan(build(rtx, find_model("portrait-lite").read_bytes()).plan)
+    kinds = {
+        tensor.type
+        for layer in plan.convolutions
+        for tensor in plan.activations([*layer.inputs, *layer.outputs])
+    }
+    assert kinds == {"float"}
+
+
+def test_the_build_says_how_far_it_is(rtx: Library, fp16: bytes) -> None:
+    told: list[tuple[str, float]] = []
+    build(rtx, fp16, progress=lambda phase, share: told.append((phase, share)))
+    assert ("Building engine", 1.0) in told
+    assert len({phase for phase, _ in told}) > 3
+    assert all(0 <= share <= 1 for _, share in told)
+
+
+def test_a_build_can_be_stopped(rtx: Library, fp16: bytes) -> None:
+    stop = threading.Event()
+    with pytest.raises(Stopped, match="stopped"):
+        build(rtx, fp16, progress=lambda *_: stop.set(), stop=stop)
+    assert "build" not in {thread.name for thread in threading.enumerate()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
+def test_ctrl_c_ends_a_build(rtx: Library, fp16: bytes) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    sent: list[str] = []
+
+    def interrupt(phase: str, _: float) -> None:
+        if not sent:
+            sent.append(phase)
+            signal.pthread_kill(main, signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(rtx, fp16, progress=interrupt)
+    assert "build" not in {thread.name for thread in threading.enumerate()}
+    build(rtx, fp16)  # the library is none the worse
+
+
+def test_a_model_that_the_library_does_not_take_is_named_as_such(rtx: Library) -> None:
+    with pytest.raises(UserError, match=r"does not take the model \(.*parse"):
+        build(rtx, b"no ONNX at all")
+
+
+def test_an_absent_library_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    with pytest.raises(UserError, match=r"tensorrt is not installed.*pip install"):
+        open_library("tensorrt")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("raise ImportError('libnvinfer.so.11: cannot open')", "cannot be imported.*libnvinfer"),
+        ("import no_such_part", "cannot be imported.*no_such_part"),
+        ("raise RuntimeError('boom')", r"does not work \(boom\)"),
+        ("__version__ = '11.0'", "does not work.*ILogger"),
+    ],
+    ids=["a library is missing", "a package is missing", "it raises", "it is something else"],
+)
+def test_a_broken_library_is_an_error_that_says_why(
+    code: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tensorrt.py").write_text(code)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=words):
+        open_library("tensorrt")
+    sys.modules.pop("tensorrt", None)
+
+
+def test_the_first_library_that_can_build_is_taken(
+    rtx: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "tensorrt", None)
+    assert open_builder_library().name == "tensorrt-rtx"
+    refusing = ModuleType("tensorrt")
+    for name in ("ILogger", "IProgressMonitor", "OnnxParser", "__version__"):
+        setattr(refusing, name, getattr(rtx.trt, name))
+    refusing.Builder = lambda _: None  # type: ignore[attr-defined]  # as without a GPU
+    monkeypatch.setitem(sys.modules, "tensorrt", refusing)
+    assert open_builder_library().name == "tensorrt-rtx"
+    monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
+    with pytest.raises(UserError, match=r"could not start its builder.*tensorrt_rtx is not"):
+        open_builder_library()
+
+
+def test_every_return_is_checked(rtx: Library) -> None:
+    for nothing in (None, False):
+        with pytest.raises(SegStreamError, match="tensorrt-rtx could not do it"):
+            rtx.check(nothing, "do it")
+    assert rtx.check(0, "count") == 0
