@@ -1,0 +1,62 @@
+"""The PTX that ships is what nvcc makes of the sources, and suits every GPU from Turing on."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from seg_stream.engines.kernels import FOLDER, STAMP, ptx, source_hash
+
+FILES = sorted(path.stem for path in FOLDER.glob("*.cu"))
+ARCHITECTURES = ["sm_75", "sm_86", "sm_90", "sm_120"]
+MOST_BYTES = 400_000
+
+nvcc = shutil.which("nvcc")
+needs_nvcc = pytest.mark.skipif(not nvcc, reason="needs nvcc")
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_it_was_made_of_this_source(file: str) -> None:
+    first = ptx(file).splitlines()[0].decode()
+    assert first == STAMP + source_hash(FOLDER / f"{file}.cu"), "run make kernels"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_it_holds_every_kernel_for_the_oldest_gpu_and_is_small(file: str) -> None:
+    text = ptx(file).decode().rstrip("\0")
+    assert re.search(r"^\.target sm_75$", text, re.M)
+    source = (FOLDER / f"{file}.cu").read_text()
+    kernels = re.findall(r'extern "C" __global__ void (\w+)\(', source)
+    assert kernels
+    assert sorted(re.findall(r"^\.visible \.entry (\w+)\(", text, re.M)) == sorted(kernels)
+    assert len(text) < MOST_BYTES
+
+
+@needs_nvcc
+@pytest.mark.parametrize("file", FILES)
+def test_every_gpu_takes_it_without_spills(file: str, tmp_path: Path) -> None:
+    """The assembler that the driver uses too, once for each architecture."""
+    path = tmp_path / f"{file}.ptx"
+    path.write_bytes(ptx(file).rstrip(b"\0"))
+    folder = subprocess.run(
+        [str(nvcc), "--dryrun", "-arch=sm_75", "-cubin", str(FOLDER / f"{file}.cu")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"_HERE_=(\S+)", folder.stderr)
+    assert found
+    for architecture in ARCHITECTURES:
+        made = subprocess.run(
+            [f"{found[1]}/ptxas", "-v", f"-arch={architecture}", "-o", "/dev/null", str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        spills = re.findall(r"(\d+) bytes spill", made.stderr)
+        assert spills, made.stderr
+        assert set(spills) == {"0"}, architecture
