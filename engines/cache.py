@@ -129,6 +129,16 @@ class EngineCache:
         with suppress(OSError):
             self._path(key.digest).unlink()
 
+    def compiled(self, key: EngineKey) -> bytes:
+        """What TensorRT-RTX compiled from a key's engine on this GPU; empty if it is not known."""
+        name, about = _compiled_name(key)
+        return self._read(name, about) or b""
+
+    def keep_compiled(self, key: EngineKey, compiled: bytes) -> None:
+        """Keep what `compiled` returns."""
+        name, about = _compiled_name(key)
+        self._write(name, about, compiled)
+
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.engine"
 
@@ -231,6 +241,11 @@ class EngineCache:
             yield
         finally:
             lock.release()
+
+
+def _compiled_name(key: EngineKey) -> tuple[str, str]:
+    about = f"compiled {key.text()}"
+    return hashlib.sha256(about.encode()).hexdigest(), about
 
 
 def _code(secret: bytes, body: bytes) -> bytes:

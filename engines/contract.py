@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -69,6 +70,9 @@ class Engine(Closable):
 
     name: str
     """The engine and the device it really runs on, as shown to the user."""
+
+    notes: Sequence[str] = ()
+    """Sentences for the user about how this engine came to be; more can come while it runs."""
 
     info: ModelInfo
     input: TensorSpec

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from seg_stream.engines.contract import Engine, TensorSpec, check_mask
 from seg_stream.engines.cuda import Gpu, Stream
 from seg_stream.engines.model_info import ModelInfo
+from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.types import FloatImage
 
 
@@ -28,6 +32,7 @@ class DeviceEngine(Engine):
 
     def __init__(self, gpu: Gpu, info: ModelInfo, input: TensorSpec, output: TensorSpec) -> None:
         self.gpu, self.info, self.input, self.output = gpu, info, input, output
+        self._closed = False
         gpu.call(self._allocate)
 
     def _allocate(self) -> None:
@@ -50,19 +55,35 @@ class DeviceEngine(Engine):
             SegStreamError: the engine refuses.
         """
 
+    def unload(self) -> None:
+        """Let go of all that the engine's library made; in the GPU's thread, and maybe twice."""
+
     def infer(self, tensor: FloatImage) -> FloatImage:
         """See `Engine.infer`."""
         if tensor.shape != self.input.shape or tensor.dtype != np.float32:
             raise ValueError(
                 f"got {tensor.dtype} {tensor.shape}, expected float32 {self.input.shape}"
             )
-        np.copyto(self._host_in.array, tensor, casting="same_kind")
-        self.gpu.call(self._begin)
-        self.gpu.wait(self._done)
-        first = self._host_out.array[0]
+        first = self._run(tensor)[0]
         channel = self.info.output_channel
         mask_hw = first[channel] if self.output.layout == "NCHW" else first[..., channel]
         return check_mask(mask_hw.astype(np.float32))
+
+    def warm_up(self) -> None:
+        """Run on zeros: shows that it works, and does what is done late before the first frame."""
+        self._run(np.zeros(self.input.shape, np.float32))
+
+    def _run(self, tensor: FloatImage) -> npt.NDArray[Any]:
+        """The output in pinned memory, which the next run writes again."""
+        if self._closed:
+            raise SegStreamError("The engine is closed; open a new one.")
+        np.copyto(self._host_in.array, tensor, casting="same_kind")
+        try:
+            self.gpu.call(self._begin)
+            self.gpu.wait(self._done)
+        except SegStreamError as error:
+            raise SegStreamError(f"{self.name} failed on a frame: {error}") from error
+        return self._host_out.array
 
     def _begin(self) -> None:
         self.gpu.upload(self.input_memory, self._host_in, self._stream)
@@ -71,5 +92,9 @@ class DeviceEngine(Engine):
         self._done.record(self._stream)
 
     def close(self) -> None:
-        """See `Engine.close`; whoever holds more than memory frees that before."""
-        self.gpu.close()
+        """See `Engine.close`."""
+        if not self._closed:
+            self._closed = True
+            with suppress(SegStreamError):  # the GPU failed; what is left goes with it
+                self.gpu.call(self.unload)
+            self.gpu.close()

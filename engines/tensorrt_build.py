@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -126,6 +127,7 @@ def build(
     timing: bytes = b"",
     progress: Progress | None = None,
     stop: threading.Event | None = None,
+    call: Callable[[Callable[[], Any]], Any] = lambda work: work(),
 ) -> Built:
     """Build an engine; takes a second with TensorRT-RTX, minutes with TensorRT.
 
@@ -135,13 +137,31 @@ def build(
         timing: what an earlier build of this library learned.
         progress: told how far it is.
         stop: set it to end early.
+        call: runs the build where the GPU is that it is for, such as `Gpu.call`; without it, the
+            first GPU is meant.
 
     Raises:
         UserError: the library does not take the model.
         Stopped: it was stopped.
         SegStreamError: the build failed.
     """
-    trt, stop = library.trt, stop or threading.Event()
+    ended = stop or threading.Event()
+    work = partial(_build, library, onnx_model, timing, progress, ended)
+    built: Built | None = _run_beside(lambda: call(work), ended)
+    if built is None:
+        raise Stopped("The engine's build was stopped; nothing was written.")
+    return built
+
+
+def _build(
+    library: Library,
+    onnx_model: bytes,
+    timing: bytes,
+    progress: Progress | None,
+    stop: threading.Event,
+) -> Built | None:
+    """The engine, or None if it was stopped."""
+    trt = library.trt
     builder = _builder(library)
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = library.check(builder.create_network(typed), "make a network")
@@ -155,12 +175,12 @@ def build(
     config = library.check(builder.create_builder_config(), "make a configuration")
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.progress_monitor = _monitor(trt, progress, stop)
-    known = config.create_timing_cache(timing)  # None from TensorRT-RTX, which measures nothing
+    known = config.create_timing_cache(timing)  # of TensorRT-RTX it holds nothing
     if known is not None and not config.set_timing_cache(known, ignore_mismatch=False):
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
-    plan = _run_beside(lambda: builder.build_serialized_network(network, config), stop)
+    plan = builder.build_serialized_network(network, config)
     if stop.is_set():
-        raise Stopped("The engine's build was stopped; nothing was written.")
+        return None
     library.check(plan, "build the engine")
     learned = config.get_timing_cache()
     return Built(bytes(plan), b"" if learned is None else bytes(learned.serialize()))

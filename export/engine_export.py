@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event
 from time import perf_counter
+from typing import Any
 
 from seg_stream.engines.engine_file import EngineReport, report_path
 from seg_stream.engines.model_info import ModelInfo
@@ -117,8 +119,11 @@ def build_fp16(
     timing: bytes = b"",
     progress: Progress | None = None,
     stop: Event | None = None,
+    call: Callable[[Callable[[], Any]], Any] = lambda work: work(),
 ) -> tuple[Built, Fp16Report]:
     """Build an engine from an ONNX file in FP32, after its FP16 graph has passed the gate.
+
+    See `build` for the arguments.
 
     Raises:
         UserError: a package is missing, or the model is not one that can be built.
@@ -134,5 +139,6 @@ def build_fp16(
     if progress:
         progress("Comparing FP16 with FP32", 0.0)
     half, report = checked_fp16(graph, info, read_photographs(images, height, width))
-    built = build(library, half.SerializeToString(), timing=timing, progress=progress, stop=stop)
+    content = half.SerializeToString()
+    built = build(library, content, timing=timing, progress=progress, stop=stop, call=call)
     return built, report

@@ -20,6 +20,7 @@ import typer
 from rich.markup import escape
 
 from seg_stream.engines.models import DEFAULT
+from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.batch import Outcome, is_batch, plan, run_batch
 from seg_stream.pipeline.cluster import Cluster
 from seg_stream.pipeline.console import as_json, bars, console, report, report_batch, say
@@ -96,7 +97,13 @@ def seg_stream(
         typer.Option(help="blur, '#rrggbb', transparent, a picture, or a video (looped)."),
     ] = "blur",
     model: Annotated[str, typer.Option(help="A shipped model's name or an .onnx file.")] = DEFAULT,
-    engine: Annotated[str, typer.Option(help="auto or onnxruntime.")] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="auto, tensorrt, tensorrt-rtx, cuda or onnxruntime.")
+    ] = "auto",
+    require_gpu: Annotated[
+        bool, typer.Option("--require-gpu", help="Fail rather than run the network on the CPU.")
+    ] = False,
+    gpu: Annotated[int, typer.Option(help="Number of the GPU.", min=0)] = 0,
     every: Annotated[
         int,
         typer.Option(help="Run the network on every Nth frame, move the mask along in between."),
@@ -168,6 +175,7 @@ def seg_stream(
         None if bitrate is None else parse_bitrate(bitrate),
         gpu=gpu_video,
     )
+    chosen = EngineChoice(engine, gpu, require_gpu)
     with _stop_on_signal() as (stop, signals):
         if camera is not None:
             files_only = (
@@ -179,7 +187,7 @@ def seg_stream(
                 if given:
                     raise UserError(f"{name} is for files, not for a camera; leave it out.")
             summary = _run_camera(
-                camera, output, SinkOptions(encoding, False, overwrite), bg, model, engine, stop
+                camera, output, SinkOptions(encoding, False, overwrite), bg, model, chosen, stop
             )
             report(summary, output)
             if not summary.stopped:
@@ -191,7 +199,7 @@ def seg_stream(
         if several and matte:
             raise UserError("--matte names one file, but there are several inputs; leave it out.")
         wanted = Job(
-            input[0], output, bg, model, engine,
+            input[0], output, bg, model, chosen,
             every=every, encoding=encoding, matte_output=matte,
             trim=None if trim is None else parse_trim(trim),
             overwrite=overwrite, segment_s=segment,
@@ -324,7 +332,7 @@ def _run_camera(
     options: SinkOptions,
     bg: str,
     model: str,
-    engine: str,
+    engine: EngineChoice,
     stop: Event,
 ) -> Summary:
     if bg == "transparent":

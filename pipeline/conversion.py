@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from seg_stream.engines.models import DEFAULT
+from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.errors import Stopped
 from seg_stream.pipeline.job import SEGMENT_S, Job, open_effect
 from seg_stream.pipeline.long import run_plan
@@ -27,7 +28,7 @@ def convert(
     *,
     background: str | Path = "blur",
     model: str | Path = DEFAULT,
-    engine: str = "auto",
+    engine: str | EngineChoice = "auto",
     matte: MatteSettings | None = None,
     every: int = 1,
     encoding: Encoding | None = None,
@@ -48,7 +49,7 @@ def convert(
             video; a picture for a picture, a folder for a folder. It appears when it is whole.
         background: `blur`, `#rrggbb`, `transparent`, or the name of a picture or video file.
         model: name of a shipped model or path of an ONNX file.
-        engine: `auto` or an engine's name.
+        engine: `auto` or an engine's name, or a choice that names the GPU too.
         matte: how the alpha is made.
         every: run the network on every so many frames and move the mask along in between.
         encoding: what the encoder is asked for.

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from seg_stream.engines.models import DEFAULT
-from seg_stream.engines.select import open_engine
+from seg_stream.engines.select import EngineChoice, open_engine
 from seg_stream.pipeline.backgrounds import TRANSPARENT, open_background
 from seg_stream.pipeline.blend import blend, cut_out
 from seg_stream.pipeline.closable import Closable
@@ -43,7 +43,7 @@ class VirtualBackground(Closable):
     Args:
         background: `blur`, `#rrggbb`, `transparent`, or the name of a picture or video file.
         model: name of a shipped model or path of an ONNX file.
-        engine: `auto` or an engine's name.
+        engine: `auto` or an engine's name, or a choice that names the GPU too.
         matte: how the alpha is made.
         keep_alpha: let the frames carry their alpha.
         every: run the network on every so many frames and move the mask along in between.
@@ -58,7 +58,7 @@ class VirtualBackground(Closable):
         background: str | Path = "blur",
         *,
         model: str | Path = DEFAULT,
-        engine: str = "auto",
+        engine: str | EngineChoice = "auto",
         matte: MatteSettings | None = None,
         keep_alpha: bool = False,
         every: int = 1,

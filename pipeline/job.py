@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from seg_stream.engines.models import DEFAULT, is_shipped
 from seg_stream.engines.onnxruntime_cpu import available_cores
+from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.backgrounds import BLUR, TRANSPARENT
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import UserError
@@ -36,7 +37,7 @@ class Job:
     output: Path
     background: str = "blur"
     model: str = DEFAULT
-    engine: str = "auto"
+    engine: str | EngineChoice = "auto"
     matte: MatteSettings = field(default_factory=MatteSettings)
     every: int = 1
     encoding: Encoding = field(default_factory=Encoding)

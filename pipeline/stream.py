@@ -61,7 +61,8 @@ def stream(
             stop=stop,
             progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
         )
-    return Summary(report, effect.engine.name, list(source.notes), report.stopped)
+    notes = [*source.notes, *effect.engine.notes]
+    return Summary(report, effect.engine.name, notes, report.stopped)
 
 
 @contextmanager

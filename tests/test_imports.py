@@ -15,7 +15,6 @@ OPTIONAL = [
     "keras",
     "matplotlib",
     "mediapipe",
-    "mss",
     "onnx",
     "onnxconverter_common",
     "playwright",

@@ -14,7 +14,7 @@ from threading import Event
 from typing import Any
 
 from seg_stream.engines.models import DEFAULT
-from seg_stream.engines.select import open_engine
+from seg_stream.engines.select import EngineChoice, open_engine
 from seg_stream.pipeline.channel import ChannelEnded
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.errors import SegStreamError, UserError
@@ -102,7 +102,7 @@ class LiveSession(Closable):
         controls: Controls,
         *,
         model: str = DEFAULT,
-        engine: str = "auto",
+        engine: str | EngineChoice = "auto",
         threads: int | None = None,
         fps_target: float | None = None,
         say: Callable[[str], None] = lambda _: None,
