@@ -251,7 +251,11 @@ class PageServer(Closable):
         return web.Response(body=picture.jpeg, content_type="image/jpeg")
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
-        """MJPEG: each watcher gets the newest picture whenever the last one is on its way."""
+        """MJPEG: each watcher gets the newest picture whenever the last one is on its way.
+
+        Players want to know a part's length before it. Browsers do not care for it but show a
+        picture only when they see the next one's head, so the page gets that head early.
+        """
         if self._feed.watchers >= MOST_WATCHERS:
             return _plain(503, f"{MOST_WATCHERS} are watching already.")
         connection: socket.socket | None = request.get_extra_info("socket")
@@ -259,14 +263,18 @@ class PageServer(Closable):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         answer = _streamed(f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         await answer.prepare(request)
+        head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\n".encode()
+        early = "page" in request.query
         with self._feed.watch() as number, suppress(FeedEnded):
-            await answer.write(f"--{BOUNDARY}\r\n".encode())
+            if early:
+                await answer.write(head + b"\r\n")
             while True:
                 picture = await self._feed.newer(number)
-                number = picture.number
-                head = f"Content-Type: image/jpeg\r\nContent-Length: {len(picture.jpeg)}\r\n\r\n"
-                # The boundary goes behind the picture: browsers show it only when they see that.
-                part = b"%b%b\r\n--%b\r\n" % (head.encode(), picture.jpeg, BOUNDARY.encode())
+                number, size = picture.number, len(picture.jpeg)
+                if early:
+                    part = b"%b\r\n%b\r\n" % (picture.jpeg, head)
+                else:
+                    part = b"%bContent-Length: %d\r\n\r\n%b\r\n" % (head, size, picture.jpeg)
                 if not await self._sent(request, answer, part):
                     break
         return answer

@@ -73,22 +73,24 @@ function toggle(name, words) {
 }
 
 function slider(name, about) {
-  const value = make("output");
   const input = make("input", {
-    type: "range", min: about.minimum, max: about.maximum, step: 0.01, name,
+    type: "range", min: about.minimum, max: about.maximum, step: 0.01, id: name,
   });
-  const percent = (number) => `${Math.round(100 * number)} %`;
+  const label = make("label", { htmlFor: name, textContent: about.title });
+  const value = make("output", { htmlFor: name });
+  const tell = () => {
+    value.textContent = `${Math.round(100 * input.value)} %`;
+    input.ariaValueText = value.textContent;
+  };
   input.addEventListener("input", () => {
-    value.textContent = percent(input.value);
+    tell();
     change(name, Number(input.value));
   });
   shown[name] = (number) => {
     input.value = number;
-    value.textContent = percent(number);
+    tell();
   };
-  get("sliders").append(
-    make("label", { className: "slider" }, make("span", { textContent: about.title }), value, input),
-  );
+  get("sliders").append(make("div", { className: "slider" }, label, value, input));
 }
 
 function checkbox(name, about) {
@@ -169,7 +171,7 @@ let round = 0;
 function watch() {
   if (events || document.hidden) return;
   events = new EventSource("api/events");
-  events.onopen = () => { picture.src = `stream.mjpg?n=${++round}`; };
+  events.onopen = () => { picture.src = `stream.mjpg?page=${++round}`; };
   events.onmessage = (event) => show(JSON.parse(event.data));
   events.onerror = () => {
     badge.hidden = false;

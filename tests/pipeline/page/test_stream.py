@@ -55,28 +55,39 @@ class Watcher:
         self.socket.close()
 
 
+HEAD = b"--picture\r\nContent-Type: image/jpeg\r\n"
+
+
 def pictures(watcher: Watcher) -> Iterator[int]:
     """How bright each picture of a stream is."""
     for chunk in watcher.chunks():
-        if chunk.startswith(b"Content-Type: image/jpeg"):
-            yield grey(chunk.partition(b"\r\n\r\n")[2])
+        head, _, jpeg = chunk.partition(b"\r\n\r\n")
+        assert head == HEAD + b"Content-Length: %d" % len(jpeg[:-2])
+        yield grey(jpeg)
 
 
-def test_the_stream_is_multipart_with_a_boundary_behind_each_picture() -> None:
+def test_the_stream_is_multipart() -> None:
     with PageSink("0", Controls()) as sink, closing(Watcher(sink)) as watcher:
         head = watcher.head()
         assert head.startswith(b"HTTP/1.1 200")
         assert b"multipart/x-mixed-replace; boundary=picture" in head
         assert b"default-src 'none'" in head
-        sink.write(frame(100))
+        seen = pictures(watcher)
+        for value in (100, 110):
+            sink.write(frame(value))
+            assert next(seen) == value
+
+
+def test_the_page_gets_the_head_of_the_next_picture_with_each() -> None:
+    """Else a browser would show each picture only when the next one comes."""
+    with PageSink("0", Controls()) as sink, closing(Watcher(sink, "/stream.mjpg?page")) as watcher:
+        watcher.head()
         chunks = watcher.chunks()
-        assert next(chunks) == b"--picture\r\n"
-        part = next(chunks)
-        assert part.endswith(b"\r\n--picture\r\n")
-        header, _, rest = part.partition(b"\r\n\r\n")
-        length = int(header.rpartition(b" ")[2])
-        assert grey(rest[:length]) == 100
-        assert rest[length:] == b"\r\n--picture\r\n"
+        assert next(chunks) == HEAD + b"\r\n"
+        for value in (100, 110):
+            sink.write(frame(value))
+            jpeg, head, rest = next(chunks).partition(b"\r\n" + HEAD)
+            assert (grey(jpeg), bool(head), rest) == (value, True, b"\r\n")
 
 
 def test_who_comes_later_sees_the_last_picture_at_once() -> None:
