@@ -19,6 +19,7 @@ from seg_stream.benchmarks.clips import describe_clip, render_clip
 from seg_stream.benchmarks.files import OURS, REENCODE, Way, measure_files, other, seg_stream
 from seg_stream.benchmarks.machine import NoiseMeter, describe_machine
 from seg_stream.benchmarks.networks import described, find_peers, measure_networks
+from seg_stream.benchmarks.scaling import by_network, by_resolution, by_streams, by_threads
 from seg_stream.benchmarks.schema import Network, Report, Scaling, Session, StageTime
 from seg_stream.benchmarks.session import FILE, measure_session
 from seg_stream.benchmarks.stages import measure_stages
@@ -42,13 +43,32 @@ class Depth:
     network_rounds: int
     network_round_s: float
     stage_rounds: int
-    thorough: bool
-    """Convert whole files in every way, not only in those that matter most."""
+    rows: tuple[int, ...] = ()
+    """Heights of the frames over which a conversion's cost is fitted."""
+    streams: tuple[int, ...] = ()
+    """How many conversions run at once."""
+    sides: tuple[int, ...] = ()
+    """Of the input of the article's U-Net."""
+    widths: tuple[int, ...] = ()
+    """Of that network."""
+    thorough: bool = False
+    """Every way of converting a file and every number of threads, not only the main ones."""
 
 
-QUICK = Depth("quick", ((1280, 720),), 120, 2, 1, 3.0, (30, 60), 3, 0.1, 2, False)
-USUAL = Depth("usual", ((1280, 720), (1920, 1080)), 150, 3, 1, 4.0, (30, 60), 3, 0.2, 3, False)
-FULL = Depth("full", ((1280, 720), (1920, 1080)), 300, 5, 3, 8.0, (30, 60), 5, 0.4, 5, True)
+QUICK = Depth(
+    "quick", sizes=((1280, 720),), frames=120, rounds=2, sessions=1, session_s=3.0,
+    rates=(30, 60), network_rounds=3, network_round_s=0.1, stage_rounds=2,
+)  # fmt: skip
+USUAL = Depth(
+    "usual", sizes=((1280, 720), (1920, 1080)), frames=150, rounds=3, sessions=1, session_s=4.0,
+    rates=(30, 60), network_rounds=3, network_round_s=0.2, stage_rounds=3, rows=(360, 720, 1080),
+)  # fmt: skip
+FULL = Depth(
+    "full", sizes=((1280, 720), (1920, 1080)), frames=300, rounds=5, sessions=3, session_s=8.0,
+    rates=(30, 60), network_rounds=5, network_round_s=0.4, stage_rounds=5,
+    rows=(360, 480, 720, 1080, 1440, 2160), streams=(1, 2, 4, 8), sides=(128, 192, 256, 384, 512),
+    widths=(8, 16, 32, 64), thorough=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,7 +111,9 @@ def run_bench(wanted: Wanted, say: Say) -> Report:
         ]
         background = _room(folder / "room.png")
         begin("what the machine can do")
-        counts = sorted({1, available_cores()})
+        cores = available_cores()
+        between = {2**n for n in range(8) if 2**n < cores} if depth.thorough else set()
+        counts = sorted({1, cores} | between)
         ceilings = {threads: measure_ceiling(threads) for threads in counts}
         begin("networks alone")
         networks = measure_networks(
@@ -127,7 +149,8 @@ def run_bench(wanted: Wanted, say: Say) -> Report:
                         seconds=depth.session_s,
                     )
                 )
-        scaling = list[Scaling]()
+        begin("scaling")
+        scaling = _scaling(wanted, networks, background, folder, notes)
         meter.look()
         return Report(
             seg_stream=version("seg-stream"),
@@ -145,6 +168,23 @@ def run_bench(wanted: Wanted, say: Say) -> Report:
             scaling=scaling,
             notes=notes,
         )
+
+
+def _scaling(
+    wanted: Wanted, networks: list[Network], background: Path, folder: Path, notes: list[str]
+) -> list[Scaling]:
+    depth, model = wanted.depth, wanted.model
+    curves = [by_threads(networks, model)]
+    if depth.rows:
+        curves.append(by_resolution(depth.rows, background, model, depth.rounds, folder))
+    if depth.streams:
+        curves.append(by_streams(depth.streams, background, model, depth.rounds, folder))
+    if depth.sides and not adapters.is_installed("tf2onnx"):
+        notes.append("Networks of other sizes were not made: pip install 'seg-stream[export]'.")
+    elif depth.sides:
+        times = depth.network_rounds, depth.network_round_s
+        curves += by_network(depth.sides, depth.widths, *times, folder)
+    return curves
 
 
 def _ways(wanted: Wanted, peers: list[Path]) -> list[Way]:

@@ -9,9 +9,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from seg_stream.benchmarks.clock import time_calls
+from seg_stream.benchmarks.clock import Times, time_calls
 from seg_stream.benchmarks.operations import Operations, count_operations
 from seg_stream.benchmarks.schema import Ceiling, Distribution, Network, Sample
+from seg_stream.engines.contract import Engine
 from seg_stream.engines.models import find_model
 from seg_stream.engines.select import ENGINES, ON_GPU, EngineChoice, open_engine
 from seg_stream.pipeline.errors import SegStreamError
@@ -88,16 +89,21 @@ def network_floor_ms(operations: Operations, ceiling: Ceiling) -> float:
     return max(sums_ms, bytes_ms)
 
 
+def time_engine(engine: Engine, rounds: int, round_s: float) -> Times:
+    """Time an open engine on one random picture."""
+    # In the range that the network was trained for; another could end in denormal numbers.
+    mean, std = engine.info.input_mean[0], engine.info.input_std[0]
+    pixels = np.random.default_rng(5).random(engine.input.shape, np.float32)
+    tensor = ((pixels * 255 - mean) / std).astype(np.float32)
+    return time_calls(lambda: engine.infer(tensor), rounds=rounds, round_s=round_s)
+
+
 def _measure(
     model: str, engine: str, threads: int, rounds: int, round_s: float, *, peer: bool
 ) -> Network:
     choice = EngineChoice(engine, require_gpu=engine in ON_GPU)
     with open_engine(choice, model, threads=threads) as opened:
-        pixels = np.random.default_rng(5).random(opened.input.shape, np.float32)
-        # In the range that the network was trained for; another could end in denormal numbers.
-        mean, std = opened.info.input_mean[0], opened.info.input_std[0]
-        tensor = ((pixels * 255 - mean) / std).astype(np.float32)
-        times = time_calls(lambda: opened.infer(tensor), rounds=rounds, round_s=round_s)
+        times = time_engine(opened, rounds, round_s)
         return Network(
             model=Path(model).stem,
             engine=opened.name,

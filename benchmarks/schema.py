@@ -141,6 +141,7 @@ class Session(_Plain):
     kind: str
     fps: Sample
     latency: Distribution
+    median_latency: Sample
     latency_ms: list[float]
     dropped: int
     frames: int
@@ -149,6 +150,8 @@ class Session(_Plain):
     cold_start: Sample
     warm_start: Sample
     stage_ms: dict[str, Sample]
+    level: str = ""
+    """Which network a live session ran at its end, and how often."""
 
 
 class Point(_Plain):
@@ -228,6 +231,7 @@ class Report(_Plain):
                 yield Figure(f"file {c.clip}, {c.way}, stage {stage}", sample, c.ours)
         for e in self.sessions:
             yield Figure(f"{e.kind} {e.clip}", e.fps, True)
+            yield Figure(f"{e.kind} {e.clip}, latency", e.median_latency, True)
             yield Figure(f"{e.kind} {e.clip}, cold start", e.cold_start, True)
             yield Figure(f"{e.kind} {e.clip}, warm start", e.warm_start, True)
             for stage, sample in e.stage_ms.items():

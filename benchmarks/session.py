@@ -1,99 +1,50 @@
 """The pipeline seen from inside, in a process of its own: each frame from capture to written.
 
-`file`: a clip, as fast as it goes, into a file. A number: a camera of so many frames a second, in
-front of nothing but a clock; its pictures are in memory before it starts.
+`file`: a clip, as fast as it goes, into a file. A number: a live session with a camera of so many
+frames a second.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from fractions import Fraction
-from itertools import islice
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from threading import Event
-from time import perf_counter, process_time, sleep
+from time import perf_counter
 
+import av
+
+from seg_stream.benchmarks.paced import PacedFeed, Stamps, first_pictures
 from seg_stream.benchmarks.processes import run_module
 from seg_stream.benchmarks.schema import Distribution, Sample, Session
-from seg_stream.pipeline.colour import Colour
-from seg_stream.pipeline.effect import VirtualBackground
-from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.job import Job, open_effect
+from seg_stream.pipeline.live.controls import Controls
+from seg_stream.pipeline.live.session import LiveSession
+from seg_stream.pipeline.live.settings import LiveSettings
 from seg_stream.pipeline.outputs import SinkOptions, open_sink
-from seg_stream.pipeline.picture import to_bgr
-from seg_stream.pipeline.sinks.contract import Sink
-from seg_stream.pipeline.sources import Source, open_file
-from seg_stream.pipeline.sources.video import VideoSource
-from seg_stream.pipeline.stream import Summary, stream
-from seg_stream.pipeline.types import Image
+from seg_stream.pipeline.sources import open_file
+from seg_stream.pipeline.sources.reconnecting import LiveSource
+from seg_stream.pipeline.stream import stream
 
 BURN_IN_S = 1.0
 """Frames that come earlier after the first one do not count."""
 
-PICTURES = 24
 FILE = "file"
 
 
-class PacedCamera(Source):
-    """Shows pictures forth and back at a steady rate; a frame counts from when it is due."""
+@dataclass
+class Seen:
+    """What one session showed; `times_s` are capture and writing of each frame."""
 
-    live = True
-
-    def __init__(self, pictures_bgr: list[Image], rate: int, seconds: float) -> None:
-        super().__init__()
-        self.name = f"paced source, {rate} fps"
-        self.height, self.width = pictures_bgr[0].shape[:2]
-        self.rate, self.time_base = Fraction(rate), Fraction(1, rate)
-        self.frames = round(seconds * rate)
-        self._pictures = pictures_bgr + pictures_bgr[-2:0:-1]
-
-    def __iter__(self) -> Iterator[Frame]:
-        start_s = perf_counter()
-        for index in range(self.frames or 0):
-            due_s = start_s + index / float(self.rate)
-            if (wait_s := due_s - perf_counter()) > 0:
-                sleep(wait_s)
-            picture = self._pictures[index % len(self._pictures)]
-            yield Frame(index, (picture,), "bgr24", Colour(), index, self.time_base, due_s)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-class Clock(Sink):
-    """Stamps every frame, after another sink has taken it if there is one."""
-
-    def __init__(self, inner: Sink | None = None, stop: Event | None = None) -> None:
-        super().__init__()
-        self._inner, self._stop = inner, stop
-        self.stamps = list[tuple[float, float]]()
-        """When a frame was captured and when it was written."""
-        self.cpu_s = list[float]()
-        """The process's time on processors when it was written."""
-
-    def write(self, frame: Frame) -> None:
-        """See `Sink.write`."""
-        if self._inner:
-            self._inner.write(frame)
-        self.stamps.append((frame.captured_s, perf_counter()))
-        self.cpu_s.append(process_time())
-        if self._stop:
-            self._stop.set()
-
-    def finish(self) -> None:
-        """See `Sink.finish`."""
-        if self._inner:
-            self._inner.finish()
-
-    def discard(self) -> None:
-        """See `Sink.discard`."""
-        if self._inner:
-            self._inner.discard()
+    times_s: list[tuple[float, float]]
+    cpu_s: list[float]
+    dropped: int
+    level: str = ""
+    stage_ms: dict[str, float] = field(default_factory=dict)
 
 
 def measure_session(
@@ -117,9 +68,11 @@ def measure_session(
         latency=Distribution.of(
             "ms", [ms for one in said for ms in one["latency_ms"][one["begin"] :]]
         ),
+        median_latency=Sample.of("ms", [median(one["latency_ms"][one["begin"] :]) for one in said]),
         latency_ms=[round(ms, 2) for ms in last["latency_ms"]],
         dropped=sum(one["dropped"] for one in said),
-        frames=sum(one["frames"] for one in said),
+        frames=sum(len(one["latency_ms"]) for one in said),
+        level=last["level"],
         cpu=Sample.of("cores", [one["cores"] for one in said]),
         memory=Sample.of("MiB", memory) if memory else None,
         cold_start=Sample.of("s", [run.said["cold_at_s"] - run.start_s for run in runs]),
@@ -131,72 +84,77 @@ def measure_session(
     )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One session: a file, or a camera with pictures."""
+def _file(job: Job, stop: Event | None = None) -> Seen:
+    def seen(*_: object) -> None:
+        if stop:
+            stop.set()
 
-    job: Job
-    pictures_bgr: list[Image]
-    rate: int
-    seconds: float
+    with (
+        open_file(job.input) as source,
+        open_effect(job) as effect,
+        Stamps(open_sink(source, job.output, SinkOptions(overwrite=True))) as stamps,
+    ):
+        run = stream(source, effect, [stamps], stop=stop, progress=seen).run
+    stage_ms = {name: run.mean_ms(name) for name in run.busy_s}
+    return Seen(stamps.times_s, stamps.cpu_s, run.dropped, stage_ms=stage_ms)
 
-    def __call__(self, stop: Event | None = None) -> tuple[Summary, Clock]:
-        """Run it to its end or, with an event, to its first frame."""
-        with ExitStack() as stack:
-            inner = None
-            if self.rate:
-                camera = PacedCamera(self.pictures_bgr, self.rate, self.seconds)
-                source: Source = stack.enter_context(camera)
-                job = self.job
-                effect = stack.enter_context(VirtualBackground(job.background, model=job.model))
-            else:
-                source = stack.enter_context(open_file(self.job.input))
-                effect = stack.enter_context(open_effect(self.job))
-                inner = open_sink(source, self.job.output, SinkOptions(overwrite=True))
-            clock = stack.enter_context(Clock(inner, stop))
-            return stream(source, effect, [clock], stop=stop), clock
+
+def _live(job: Job, pictures: list[av.VideoFrame], rate: int, seconds: float) -> Seen:
+    feeds = list[PacedFeed]()
+
+    def connect() -> PacedFeed:
+        feeds.append(PacedFeed(pictures, rate))
+        return feeds[-1]
+
+    stamps = Stamps()
+    controls = Controls(LiveSettings(background=job.background))
+    with LiveSource(connect) as source, LiveSession(source, controls, model=job.model) as session:
+        session.add_output("out", stamps)
+        status = session.run(duration_s=seconds)
+    shown = set().union(*(feed.due_s for feed in feeds))
+    real = [i for i, (captured_s, _) in enumerate(stamps.times_s) if captured_s in shown]
+    return Seen(
+        [stamps.times_s[i] for i in real],
+        [stamps.cpu_s[i] for i in real],
+        round(seconds * rate) - len(real),
+        status.level,
+    )
 
 
 def main() -> int:
     """Run once: CLIP BACKGROUND MODEL KIND SECONDS; prints JSON, returns the exit code."""
     clip, background, model, kind, seconds = sys.argv[1:]
-    rate = 0 if kind == FILE else int(kind)
-    pictures = list[Image]()
     loading_s = perf_counter()
-    if rate:
-        with VideoSource(Path(clip)) as video:
-            pictures = [to_bgr(frame) for frame in islice(video, PICTURES)]
+    pictures = [] if kind == FILE else first_pictures(Path(clip))
     loading_s = perf_counter() - loading_s
     with TemporaryDirectory() as folder:
         job = Job(Path(clip), Path(folder, "out.mp4"), background, model, overwrite=True)
-        run = _Run(job, pictures, rate, float(seconds))
-        summary, clock = run()
+        seen = _file(job) if kind == FILE else _live(job, pictures, int(kind), float(seconds))
         again_s = perf_counter()
-        _, again = run(Event())
-    begin_s = clock.stamps[0][1] + BURN_IN_S
-    begin = next((i for i, (_, out_s) in enumerate(clock.stamps) if out_s >= begin_s), 0)
-    if len(clock.stamps) - begin < 2:
+        again = _file(job, Event()) if kind == FILE else _live(job, pictures, int(kind), 1.0)
+    if not seen.times_s or not again.times_s:
+        print("not one frame was shown", file=sys.stderr)
+        return 1
+    begin_s = seen.times_s[0][1] + BURN_IN_S
+    begin = next((i for i, (_, out_s) in enumerate(seen.times_s) if out_s >= begin_s), 0)
+    if len(seen.times_s) - begin < 2:
         begin = 0  # it is too short for a burn-in
-    counted = clock.stamps[begin:]
+    counted = seen.times_s[begin:]
     wall_s = max(counted[-1][1] - counted[0][1], 1e-9)
-    report = summary.run
-    print(
-        json.dumps(
-            {
-                "fps": (len(counted) - 1) / wall_s,
-                "latency_ms": [1000 * (out_s - in_s) for in_s, out_s in clock.stamps],
-                "begin": begin,
-                "dropped": report.dropped,
-                "frames": report.items,
-                "cores": (clock.cpu_s[-1] - clock.cpu_s[begin]) / wall_s,
-                "cold_at_s": clock.stamps[0][1] - loading_s,
-                "warm_s": again.stamps[0][1] - again_s,
-                "stage_ms": {name: report.mean_ms(name) for name in report.busy_s},
-            }
-        )
-    )
+    figures = asdict(seen) | {
+        "fps": (len(counted) - 1) / wall_s,
+        "latency_ms": [1000 * (out_s - in_s) for in_s, out_s in seen.times_s],
+        "begin": begin,
+        "cores": (seen.cpu_s[-1] - seen.cpu_s[begin]) / wall_s,
+        "cold_at_s": seen.times_s[0][1] - loading_s,
+        "warm_s": again.times_s[0][1] - again_s,
+    }
+    print(json.dumps({key: figures[key] for key in figures.keys() - {"times_s", "cpu_s"}}))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except SegStreamError as error:
+        sys.exit(f"Error: {error}")

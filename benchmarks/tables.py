@@ -90,14 +90,29 @@ def _sessions(report: Report) -> Table:
                 sample(e.memory),
                 sample(e.cold_start),
                 sample(e.warm_start),
+                e.level or "every frame",
             )
         )
     return Table(
         "The pipeline from inside",
         "Latency in ms from when a frame is captured (live: due) until it is written; in a file "
         "frames wait for each other. Start in s until the first frame is out: of a new process, "
-        "and again in the same one.",
-        ("what", "fps", "p50", "p95", "p99", "max", "dropped", "cores", "MiB", "cold", "warm"),
+        "and again in the same one. A live session that cannot keep up runs the network on fewer "
+        "frames; the last column is what it did at its end.",
+        (
+            "what",
+            "fps",
+            "p50",
+            "p95",
+            "p99",
+            "max",
+            "dropped",
+            "cores",
+            "MiB",
+            "cold",
+            "warm",
+            "network",
+        ),
         rows,
     )
 

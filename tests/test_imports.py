@@ -15,6 +15,7 @@ OPTIONAL = [
     "keras",
     "matplotlib",
     "mediapipe",
+    "mss",
     "onnx",
     "onnxconverter_common",
     "playwright",

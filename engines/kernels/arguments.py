@@ -47,3 +47,159 @@ class ShrinkArguments(Structure):
         ("halvings", c_int),
         ("grey", c_int),
     )
+
+
+class PartsArguments(Structure):
+    """See matte.cu."""
+
+    _fields_ = (
+        ("output", c_void_p),
+        ("offset", c_int),
+        ("step", c_int),
+        ("half", c_int),
+        ("width", c_int),
+        ("height", c_int),
+        ("low", c_float),
+        ("sure", c_float),
+        ("tolerance", c_float),
+        ("mask", c_void_p),
+        ("open", c_void_p),
+        ("reached", c_void_p),
+        ("faults", c_void_p),
+    )
+
+
+class SteadyArguments(Structure):
+    """See matte.cu."""
+
+    _fields_ = (
+        ("mask", c_void_p),
+        ("guide", c_void_p),
+        ("mask_before", c_void_p),
+        ("guide_before", c_void_p),
+        ("steady", c_void_p),
+        ("width", c_int),
+        ("height", c_int),
+        ("least", c_float),
+        ("noise", c_float),
+        ("gain", c_float),
+    )
+
+
+class GuidedArguments(Structure):
+    """See matte.cu."""
+
+    _fields_ = (
+        ("mask", c_void_p),
+        ("guide", c_void_p),
+        ("fit", c_void_p),
+        ("smooth", c_void_p),
+        ("width", c_int),
+        ("height", c_int),
+        ("radius", c_int),
+        ("low", c_float),
+        ("gain", c_float),
+        ("epsilon", c_float),
+    )
+
+
+class DrawArguments(Structure):
+    """See matte.cu."""
+
+    _fields_ = (
+        ("luma", Plane),
+        ("smooth", c_void_p),
+        ("alpha", c_void_p),
+        ("bytes", c_void_p),
+        ("width", c_int),
+        ("height", c_int),
+        ("pitch", c_int),
+        ("grey", c_int),
+    )
+
+
+class CellsArguments(Structure):
+    """See composite.cu."""
+
+    _fields_ = (
+        ("planes", Plane * 3),
+        ("alpha", c_void_p),
+        ("pitch", c_int),
+        ("width", c_int),
+        ("height", c_int),
+        ("side", c_int),
+        ("columns", c_int),
+        ("rows", c_int),
+        ("across", c_int),
+        ("down", c_int),
+        ("sure", c_float),
+        ("share", c_void_p),
+        ("means", c_void_p),
+        ("mixed", c_void_p),
+    )
+
+
+class EdgesArguments(Structure):
+    """See composite.cu."""
+
+    _fields_ = (
+        ("share", c_void_p),
+        ("means", c_void_p),
+        ("colours", c_void_p),
+        ("columns", c_int),
+        ("rows", c_int),
+        ("sure", c_float),
+    )
+
+
+class BlendArguments(Structure):
+    """See composite.cu."""
+
+    _fields_ = (
+        ("planes", Plane * 3),
+        ("behind", Plane * 3),
+        ("target", Plane * 3),
+        ("small", c_void_p),
+        ("small_width", c_int),
+        ("small_height", c_int),
+        ("alpha", c_void_p),
+        ("pitch", c_int),
+        ("width", c_int),
+        ("height", c_int),
+        ("side_shift", c_int),
+        ("columns", c_int),
+        ("rows", c_int),
+        ("across", c_int),
+        ("down", c_int),
+        ("share", c_void_p),
+        ("colours", c_void_p),
+        ("mixed", c_void_p),
+        ("most_mixed", c_int),
+        ("cut", c_int),
+        ("sure", c_float),
+        ("sure_cell", c_float),
+    )
+
+
+class RoomArguments(Structure):
+    """See room.cu."""
+
+    _fields_ = (
+        ("alpha", c_void_p),
+        ("alpha_pitch", c_int),
+        ("frame_width", c_int),
+        ("frame_height", c_int),
+        ("halvings", c_int),
+        ("small_alpha", c_void_p),
+        ("room", c_void_p),
+        ("pictures", c_void_p),
+        ("sums", c_void_p),
+        ("means", c_void_p),
+        ("width", c_int),
+        ("height", c_int),
+        ("near", c_int),
+        ("mixed", c_float),
+        ("reach", c_int),
+        ("fill", c_int),
+        ("last", c_int),
+    )

@@ -193,3 +193,10 @@ __device__ inline float scaled(const S& source, int halvings, int width, int hei
                             i & 2 ? down.second : down.first, halvings);
     return S::between(corners, across.share, down.share);
 }
+
+// OpenCV's BORDER_REFLECT_101: the border is mirrored without being repeated.
+__device__ inline int reflected(int i, int size) {
+    if (size == 1) return 0;
+    while (i < 0 || i >= size) i = i < 0 ? -i : 2 * size - 2 - i;
+    return i;
+}

@@ -9,6 +9,7 @@ from threading import Event
 
 import cv2
 
+from seg_stream.pipeline.display import why_no_screen
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import to_bgr
@@ -29,15 +30,22 @@ class WindowSink(Sink):
         super().__init__()
         self._stop, self._shown = stop, False
         # Qt aborts the whole process where it finds no display, so ask before.
-        display = os.environ.get("DISPLAY")
+        why = why_no_screen()
         if (Path(cv2.__file__).parent / "qt").is_dir():
             os.environ["QT_QPA_PLATFORM"] = "xcb"  # the only one that the wheel's Qt has
-        else:
-            display = display or os.environ.get("WAYLAND_DISPLAY")
-        if sys.platform == "linux" and not display:
+        elif os.environ.get("WAYLAND_DISPLAY"):
+            why = None
+        if why:
             raise UserError(
-                "There is no screen for the preview window (DISPLAY is not set); use --output, "
-                "or run it in a desktop session."
+                f"There is no screen for the preview window ({why}); use --output, or run it in a "
+                "desktop session."
+            )
+        loaded = list(sys.modules)
+        if sys.platform == "linux" and loaded.index("cv2") > loaded.index("av"):
+            # Both bring parts of libxcb: Qt would get PyAV's and hang.
+            raise UserError(
+                "PyAV was imported before OpenCV, with which no window can be opened; import cv2 "
+                "first."
             )
         try:
             cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)

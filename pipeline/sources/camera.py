@@ -14,7 +14,7 @@ from seg_stream.pipeline.sources.contract import Feed
 from seg_stream.pipeline.sources.network import is_url, open_network
 from seg_stream.pipeline.sources.opencv_camera import OpenCvFeed
 from seg_stream.pipeline.sources.reconnecting import LONGEST_WAIT_S, LiveSource
-from seg_stream.pipeline.sources.screen import is_screen, open_screen
+from seg_stream.pipeline.sources.screen import ScreenFeed, is_screen
 from seg_stream.pipeline.sources.v4l2_feed import V4l2Feed
 
 NETWORK_WAIT_S = 2.0
@@ -47,7 +47,7 @@ def open_live(
     if is_url(name):
         return LiveSource(lambda: open_network(name), longest_wait_s=NETWORK_WAIT_S)
     if is_screen(name):
-        return LiveSource(lambda: open_screen(name))
+        return LiveSource(lambda: ScreenFeed(name))
     return LiveSource(_camera(name, width, height, rate, root), longest_wait_s=LONGEST_WAIT_S)
 
 

@@ -13,14 +13,14 @@ SMALL = Depth(
     name="small",
     sizes=((320, 180),),
     frames=24,
-    rounds=2,
+    rounds=1,
     sessions=1,
     session_s=1.5,
     rates=(30,),
     network_rounds=2,
     network_round_s=0.02,
     stage_rounds=2,
-    thorough=False,
+    rows=(90, 180),
 )
 
 

@@ -13,10 +13,13 @@ import pytest
 from commands import run_bench_command
 
 from seg_stream.benchmarks.files import OURS, REENCODE
+from seg_stream.benchmarks.operations import count_operations
 from seg_stream.benchmarks.ratios import ratios
 from seg_stream.benchmarks.report import read_report
-from seg_stream.benchmarks.schema import Report, Sample
+from seg_stream.benchmarks.scaling import fit, make_networks
+from seg_stream.benchmarks.schema import Point, Report, Sample
 from seg_stream.engines.models import shipped
+from seg_stream.engines.select import open_engine
 
 FRAMES = 24
 
@@ -55,7 +58,7 @@ def test_every_stage_ran_alone(report: Report) -> None:
 def test_the_ways_took_turns_on_the_same_clip(report: Report) -> None:
     ways = {c.way: c for c in report.conversions}
     assert {OURS, REENCODE, "plain loop, same network"} <= ways.keys()
-    assert all(c.frames == FRAMES and len(c.fps.values) == 2 for c in ways.values())
+    assert all(c.frames == FRAMES and len(c.fps.values) == 1 for c in ways.values())
     assert ways[OURS].stage_ms.keys() == {"read", "prepare", "infer", "composite", "write"}
     # The clock of the process runs longer than that of the frames.
     steady = ways[OURS].steady_fps
@@ -79,12 +82,43 @@ def test_sessions_count_frames_latency_and_starts(report: Report) -> None:
     assert (file.kind, live.kind) == ("file", "live 30 fps")
     assert (file.frames, file.dropped) == (FRAMES, 0)
     assert live.frames + live.dropped == 45
+    assert live.level.startswith("portrait")
     assert live.fps.median < 40
     for session in report.sessions:
         assert session.latency.p50 <= session.latency.p99 <= session.latency.max
         assert session.latency_ms
         # A new process imports and loads; one that has done so only loads.
         assert 0 < session.warm_start.median < session.cold_start.median < 60
+
+
+def test_scaling_is_fitted_to_what_was_measured(report: Report) -> None:
+    curves = {curve.what: curve for curve in report.scaling}
+    threads = curves["threads of the network"]
+    assert [point.x for point in threads.points] == sorted(c.threads for c in report.ceilings)
+    frames = curves["size of the frame"]
+    assert [point.label for point in frames.points] == ["90p", "180p"]
+    assert frames.exponent is not None
+
+
+def test_the_exponent_is_that_of_the_points() -> None:
+    points = [
+        Point(x=x, label=str(x), y=Sample.of("ms", [3.0 * x**1.5])) for x in (1.0, 2.0, 4.0, 9.0)
+    ]
+    curve = fit("made up", "x", "ms", points)
+    assert curve.exponent == pytest.approx(1.5, abs=2e-3)
+    assert curve.constant == pytest.approx(3, rel=2e-3)
+    assert curve.r2 == pytest.approx(1, abs=1e-3)
+
+
+def test_networks_of_other_sizes_are_the_articles_with_its_cost(tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx", reason="needs the extra 'export'")
+    make_networks([(32, 4), (64, 4)], tmp_path)
+    small, large = (
+        count_operations(tmp_path / f"unet-{name}.onnx").multiply_adds for name in ("32-4", "64-4")
+    )
+    assert large == 4 * small
+    with open_engine("auto", tmp_path / "unet-32-4.onnx") as engine:
+        assert (engine.input.width, engine.input.height) == (32, 32)
 
 
 def test_the_report_says_nothing_private(folder: Path) -> None:
@@ -128,7 +162,7 @@ def test_the_page_shows_everything_without_a_network(folder: Path, tmp_path: Pat
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto((folder / "report.html").as_uri())
         plots = page.locator("svg")
-        assert plots.count() == 4
+        assert plots.count() == 5
         for index in range(plots.count()):
             box = plots.nth(index).bounding_box()
             assert box and box["width"] > 500 and box["height"] > 80

@@ -42,11 +42,11 @@ def test_a_sleep_in_a_stage_is_named(
     report: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Measured twice for real: as it is, and with a pause in the middle of compositing."""
-    clip = render_clip(tmp_path / "clip.mp4", 320, 180, 16)
+    clip = render_clip(tmp_path / "clip.mp4", 320, 180, 10)
     ceiling = report.ceilings[0]
 
     def measure() -> Report:
-        stages = measure_stages(clip, "#00b140", DEFAULT, ceiling, rounds=3, threads=1)
+        stages = measure_stages(clip, "#00b140", DEFAULT, ceiling, rounds=2, threads=1)
         return calm(report).model_copy(update={"stages": stages})
 
     before = measure()

@@ -19,8 +19,11 @@
 
 struct dim3 { unsigned x, y, z; };
 struct uchar4 { unsigned char x, y, z, w; };
-struct float2 { float x, y; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) float4 { float x, y, z, w; };
 inline float2 make_float2(float x, float y) { return {x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline int atomicOr(int* at, int value) { const int old = *at; *at |= value; return old; }
 static dim3 gridDim, blockDim, blockIdx, threadIdx;
 
 template <class T> inline T min(T a, T b) { return b < a ? b : a; }
@@ -92,13 +95,14 @@ inline void __syncthreads() {
     if (!_setjmp(fibers::current->resume)) _longjmp(fibers::scheduler, 1);
 }
 inline int __syncthreads_or(int value) {
-    static int any[2]; static unsigned turn; static unsigned arrived;
-    const unsigned mine = turn & 1;
-    if (arrived == 0) any[mine] = 0;
-    any[mine] |= value;
-    if (++arrived == blockDim.x * blockDim.y * blockDim.z) arrived = 0, turn++;
+    static int any;
+    if (value) any = 1;
     __syncthreads();
-    return any[mine];
+    const int result = any;
+    __syncthreads();
+    if (threadIdx.x == 0) any = 0;
+    __syncthreads();
+    return result;
 }
 
 inline void set_thread(unsigned i) {
