@@ -28,6 +28,15 @@ TEST_BACKGROUNDS = (
 )
 """Name prefixes of the backgrounds that no model is trained on."""
 
+VALIDATION_BACKGROUNDS = (
+    "interior_3",
+    "room_5",
+    "room_6",
+    "hdri_st_fagans_interior_",
+    "shop_20",
+    "shop_21",
+)
+"""Name prefixes of those that a run is validated in, whole scenes, so that it is not trained in."""
 
 STANDING = 1.65
 """A person this many times as high as wide stands, 7.5 heads high; others show head and shoulders.
@@ -123,20 +132,21 @@ def load_people(folder: Path, split: str, suspects: bool = False) -> People:
     return People(clear, skipped)
 
 
-def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]:
+def load_backgrounds(folder: Path, split: str = "train") -> dict[str, list[Image]]:
     """Rooms by kind (the file name's first word), BGR, at most 480 rows.
+
+    No room is in two splits. Where no file has a name of `VALIDATION_BACKGROUNDS`, every tenth one
+    that is not for tests is for validation; a single one is for both.
 
     Args:
         folder: JPEG files named `kind_….jpg`.
-        test: load the ones kept out of training instead of the others.
+        split: train, val or test.
 
     Raises:
-        UserError: there is no picture in the folder, or one cannot be read.
+        UserError: there is no picture for this split in the folder, or one cannot be read.
     """
     rooms: dict[str, list[Image]] = {}
-    for path in sorted(folder.glob("*.jpg")):
-        if path.name.startswith(TEST_BACKGROUNDS) != test:
-            continue
+    for path in _rooms_of(sorted(folder.glob("*.jpg")), split):
         image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
             raise UserError(f"{path} is not a picture; expected a photograph of a room.")
@@ -146,8 +156,20 @@ def load_backgrounds(folder: Path, test: bool = False) -> dict[str, list[Image]]
             image = smaller
         rooms.setdefault(path.name.split("_")[0], []).append(np.asarray(image, np.uint8))
     if not rooms:
-        raise UserError(f"{folder} has no .jpg background; give the folder with the rooms' photos.")
+        raise UserError(
+            f"{folder} has no .jpg background for the split '{split}'; give the folder with the "
+            "rooms' photos."
+        )
     return rooms
+
+
+def _rooms_of(paths: list[Path], split: str) -> list[Path]:
+    test = [path for path in paths if path.name.startswith(TEST_BACKGROUNDS)]
+    others = [path for path in paths if path not in test]
+    held_out = [path for path in others if path.name.startswith(VALIDATION_BACKGROUNDS)]
+    held_out = held_out or others[::10]
+    training = [path for path in others if path not in held_out] or held_out
+    return {"train": training, "val": held_out, "test": test}[split]
 
 
 def streets(people: list[Portrait]) -> list[Image]:

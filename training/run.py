@@ -106,7 +106,7 @@ def train(settings: TrainSettings, out: Path, say: Callable[[str], None] = print
 def read_casts(
     settings: TrainSettings, splits: Sequence[str], say: Callable[[str], None] = print
 ) -> list[Cast]:
-    """Read the people of each split from every folder of pairs, and the rooms of all.
+    """Read the people and the rooms of each split.
 
     Raises:
         UserError: see `load_people` and `load_backgrounds`; or a weight names no folder.
@@ -117,7 +117,9 @@ def read_casts(
             f"A weight is given for {', '.join(sorted(unknown))}, but the folders of pairs are "
             f"{', '.join(folders)}."
         )
-    crowds = []
+    rooms = settings.backgrounds or settings.data / "backgrounds"
+    weights = {name: settings.weights.get(name, 1.0) for name in folders}
+    casts = []
     for split in splits:
         people = {}
         for name, folder in folders.items():
@@ -125,10 +127,8 @@ def read_casts(
             people[name] = read.portraits
             for reason in read.skipped:
                 say(f"Skipped: {reason}.")
-        crowds.append(people)
-    rooms = load_backgrounds(settings.backgrounds or settings.data / "backgrounds")
-    weights = {name: settings.weights.get(name, 1.0) for name in folders}
-    return [Cast(people, weights, rooms | _street(people)) for people in crowds]
+        casts.append(Cast(people, weights, load_backgrounds(rooms, split) | _street(people)))
+    return casts
 
 
 def _street(people: dict[str, list[Portrait]]) -> dict[str, list[Image]]:

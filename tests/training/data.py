@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+ROOMS = ("room_0", "room_5", "room_7", "shop_001", "interior_1", "hdri_x_1", "hdri_lebombo_1")
 SPLITS = ("train", "train", "val", "test")
 
 
@@ -25,7 +26,15 @@ def write_data(folder: Path) -> Path:
         rows.append("gone,train,1")
         (folder / kind / "index.csv").write_text("\n".join(rows) + "\n")
     (folder / "backgrounds").mkdir()
-    for name in ("room_0", "room_7", "shop_001", "interior_1", "hdri_x_1", "hdri_lebombo_1"):
+    for name in (
+        "room_0",
+        "room_5",
+        "room_7",
+        "shop_001",
+        "interior_1",
+        "hdri_x_1",
+        "hdri_lebombo_1",
+    ):
         room = cv2.resize(rng.integers(0, 255, (6, 8, 3)).astype(np.uint8), (160, 120))
         cv2.imwrite(str(folder / "backgrounds" / f"{name}.jpg"), room)
     return folder

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,9 +33,23 @@ def cast(data: Path) -> Cast:
 
 def test_backgrounds_kept_for_tests_never_reach_training(data: Path) -> None:
     assert sorted(load_backgrounds(data / "backgrounds")) == ["hdri", "interior", "room", "shop"]
-    assert sorted(load_backgrounds(data / "backgrounds", test=True)) == ["hdri", "room"]
+    assert sorted(load_backgrounds(data / "backgrounds", "test")) == ["hdri", "room"]
     rooms = load_backgrounds(data / "backgrounds")
     assert sum(len(kind) for kind in rooms.values()) == 4
+
+
+def test_validation_has_rooms_of_its_own(data: Path, tmp_path: Path) -> None:
+    (held_out,) = load_backgrounds(data / "backgrounds", "val")["room"]
+    used = load_backgrounds(data / "backgrounds")["room"]
+    assert not any(np.array_equal(held_out, room_bgr) for room_bgr in used)
+
+    def copied(count: int) -> tuple[int, int]:
+        for i in range(count):
+            shutil.copy(data / "backgrounds" / "room_0.jpg", tmp_path / f"mine_{i:02}.jpg")
+        return tuple(len(load_backgrounds(tmp_path, split)["mine"]) for split in ("train", "val"))
+
+    assert copied(1) == (1, 1), "the only room is for both"
+    assert copied(20) == (18, 2)
 
 
 def test_foreground_of_a_portrait_loses_the_old_backdrop(cast: Cast) -> None:

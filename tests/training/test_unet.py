@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from seg_stream.training.losses import matte_loss
 from seg_stream.training.networks.unet import unet
 
 if TYPE_CHECKING:
@@ -78,6 +79,39 @@ def test_the_head_follows_the_number_of_classes(
     assert model.loss == loss
     assert isinstance(model.optimizer, keras.optimizers.Adam)
     assert float(model.optimizer.learning_rate) == pytest.approx(1e-4)
+
+
+def squares(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Bright squares on noise, and where they are."""
+    alpha = np.zeros((8, 32, 32, 1), np.float32)
+    for i, (row, column) in enumerate(rng.integers(4, 16, (8, 2))):
+        alpha[i, row : row + 14, column : column + 14] = 1
+    noise = rng.uniform(0, 0.5, (8, 32, 32, 3)).astype(np.float32)
+    return noise + 0.5 * alpha, alpha
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_its_head_starts_alive_and_of_one_mind(seed: int) -> None:
+    keras.utils.set_random_seed(seed)
+    model = unet(**SMALL)
+    pixels = np.random.default_rng(seed).random((4, 32, 48, 3), dtype=np.float32)
+    features = np.asarray(keras.Model(model.input, model.layers[-2].output)(pixels))
+    assert (features > 0).mean((0, 1, 2)).min() > 0.2, "a feature that is never positive is dead"
+    against, person = np.asarray(model.layers[-1].kernel)[0, 0]
+    assert (person > 0).all()
+    assert (against < 0).all()
+
+
+def test_it_learns_in_a_few_dozen_steps() -> None:
+    keras.utils.set_random_seed(3)
+    model = unet(input_size=(32, 32, 3), width=4)
+    model.compile(keras.optimizers.AdamW(1e-3, clipnorm=1.0), loss=matte_loss)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        model.train_on_batch(*squares(rng))
+    pixels, alpha = squares(rng)
+    found = np.asarray(model(pixels)).mean(-1, keepdims=True)
+    assert found[alpha == 1].mean() - found[alpha == 0].mean() > 0.4
 
 
 def test_a_weights_file_gives_the_same_network_again(tmp_path: Path) -> None:

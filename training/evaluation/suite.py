@@ -40,17 +40,17 @@ def portrait_suite(data: Path, split: str = "test", indoors: bool = False) -> di
     """Compose the suite, the same frames every time; a part for each folder of pairs.
 
     Suspect masks, and portraits of which less than a head is clear of the edge, are left out. Tune
-    on `val`, in the rooms of the training; `test` is for reporting.
+    on `val`; `test` is for reporting.
 
     Args:
         data: holds folders of pairs (`ccp`, `headshots`) and `backgrounds`.
-        split: of the people; `test` also takes the rooms that are kept out of training.
+        split: val or test, of the people and of the rooms; neither is in the training.
         indoors: use only homes and offices, which are few but hard: chairs, tables, shelves.
 
     Raises:
         UserError: data are missing or unreadable.
     """
-    kinds = load_backgrounds(data / "backgrounds", test=split == "test")
+    kinds = load_backgrounds(data / "backgrounds", split)
     if indoors:
         kinds = {kind: kinds[kind] for kind in ("interior", "room") if kind in kinds}
     if not kinds:
