@@ -122,7 +122,7 @@ def scenes(data: Path, count: int, split: str = "val") -> Iterator[Scene]:
         split: of the people and rooms.
     """
     people = [p for f in pair_folders(data).values() for p in load_people(f, split).portraits]
-    kinds = load_backgrounds(data / "backgrounds", test=split == "test")
+    kinds = load_backgrounds(data / "backgrounds", split)
     rooms = [room for pictures in kinds.values() for room in pictures]
     for i in range(count):
         rng = np.random.default_rng([7, i])
