@@ -42,8 +42,16 @@ WARM_UP_EPOCHS = 1
 RECALIBRATION_BATCHES = 60
 
 
-def train(settings: TrainSettings, out: Path, say: Callable[[str], None] = print) -> Path:
+def train(
+    settings: TrainSettings,
+    out: Path,
+    say: Callable[[str], None] = print,
+    casts: Sequence[Cast] = (),
+) -> Path:
     """Run the training, or resume it; returns the path of `final.keras`.
+
+    `casts` are those of training and validation, for several runs on the same data; without them
+    they are read.
 
     Raises:
         UserError: data or weights are missing or malformed, or `out` holds another run.
@@ -56,8 +64,10 @@ def train(settings: TrainSettings, out: Path, say: Callable[[str], None] = print
     keras.config.set_dtype_policy(
         "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
     )
-    say("Reading the data.")
-    people, held_out = read_casts(settings, ("train", "val"), say)
+    if not casts:
+        say("Reading the data.")
+        casts = read_casts(settings, ("train", "val"), say)
+    people, held_out = casts
     draw_samples(people, settings, out / "samples.png")
     feed = partial(
         batches,
