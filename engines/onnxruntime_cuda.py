@@ -15,7 +15,7 @@ from seg_stream.engines.device_engine import DeviceEngine
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 from seg_stream.pipeline.errors import SegStreamError, UserError
 
-PROVIDER = "CUDAExecutionProvider"
+PROVIDER, DEVICE = "CUDAExecutionProvider", "cuda"
 
 
 class OnnxRuntimeCudaEngine(DeviceEngine):
@@ -80,28 +80,7 @@ class OnnxRuntimeCudaEngine(DeviceEngine):
     def _load(self, model: Path) -> None:
         self._provider_stream = self.gpu.stream()
         self._before, self._after = self.gpu.event(), self.gpu.event()
-        if hasattr(ort, "preload_dlls"):
-            ort.preload_dlls()  # CUDA's libraries from their wheels
-        settings = {
-            "device_id": str(self.gpu.index),
-            "user_compute_stream": str(self._provider_stream.handle),
-            "cudnn_conv_algo_search": "EXHAUSTIVE",
-        }
-        options = ort.SessionOptions()
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        try:
-            self._session = ort.InferenceSession(
-                str(model), options, providers=[(PROVIDER, settings)]
-            )
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            reason = str(error).strip().splitlines()[0][:200]
-            raise SegStreamError(f"ONNX Runtime's CUDA provider refuses: {reason}.") from error
-        if self._session.get_providers()[:1] != [PROVIDER]:
-            raise SegStreamError(
-                "ONNX Runtime's CUDA provider did not start; CUDA 13 and cuDNN 9 have to be "
-                "installed, say by pip install 'onnxruntime-gpu[cuda,cudnn]'."
-            )
+        self._session = open_session(model, self.gpu.index, self._provider_stream)
         self._binding = self._session.io_binding()
         self._bind(self._binding.bind_input, self.input, self.input_memory)
         self._bind(self._binding.bind_output, self.output, self.output_memory)
@@ -109,4 +88,33 @@ class OnnxRuntimeCudaEngine(DeviceEngine):
         self._options.add_run_config_entry("disable_synchronize_execution_providers", "1")
 
     def _bind(self, bind: Any, spec: TensorSpec, memory: Memory) -> None:
-        bind(spec.name, "cuda", self.gpu.index, np.float32, spec.shape, memory.address)
+        bind(spec.name, DEVICE, self.gpu.index, np.float32, spec.shape, memory.address)
+
+
+def open_session(model: Path, index: int, stream: Stream) -> ort.InferenceSession:
+    """Load a model so that all of it runs on the GPU `index`, in order on a stream.
+
+    Raises:
+        SegStreamError: the CUDA provider does not start, or a layer would run on the CPU.
+    """
+    if hasattr(ort, "preload_dlls"):
+        ort.preload_dlls()  # CUDA's libraries from their wheels
+    settings = {
+        "device_id": str(index),
+        "user_compute_stream": str(stream.handle),
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+    }
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    try:
+        session = ort.InferenceSession(str(model), options, providers=[(PROVIDER, settings)])
+    except Exception as error:  # ONNX Runtime's errors have no common base class
+        reason = str(error).strip().splitlines()[0][:200].rstrip(".")
+        raise SegStreamError(f"ONNX Runtime's CUDA provider refuses: {reason}.") from error
+    if session.get_providers()[:1] != [PROVIDER]:
+        raise SegStreamError(
+            "ONNX Runtime's CUDA provider did not start; CUDA 13 and cuDNN 9 have to be "
+            "installed, say by pip install 'onnxruntime-gpu[cuda,cudnn]'."
+        )
+    return session
