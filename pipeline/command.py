@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -21,22 +21,21 @@ from rich.markup import escape
 
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.select import EngineChoice
+from seg_stream.pipeline.backgrounds import BLUR
 from seg_stream.pipeline.batch import Outcome, is_batch, plan, run_batch
 from seg_stream.pipeline.cluster import Cluster
 from seg_stream.pipeline.console import as_json, bars, console, report, report_batch, say
 from seg_stream.pipeline.conversion import run_job
 from seg_stream.pipeline.describe import describe
-from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 from seg_stream.pipeline.job import SEGMENT_S, Job
-from seg_stream.pipeline.outputs import SinkOptions, open_sink
-from seg_stream.pipeline.sinks.contract import Sink
+from seg_stream.pipeline.live.start import LiveOptions, run_live
+from seg_stream.pipeline.outputs import SinkOptions
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
 from seg_stream.pipeline.sinks.images import is_numbered
-from seg_stream.pipeline.sinks.window import WindowSink
 from seg_stream.pipeline.sources.camera import list_cameras, open_live
 from seg_stream.pipeline.sources.trim import parse_trim
-from seg_stream.pipeline.stream import Progress, Summary, stream
+from seg_stream.pipeline.stream import Progress, Summary
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -93,9 +92,47 @@ def seg_stream(
         ),
     ] = None,
     bg: Annotated[
-        str,
-        typer.Option(help="blur, '#rrggbb', transparent, a picture, or a video (looped)."),
-    ] = "blur",
+        str | None,
+        typer.Option(
+            help="blur, '#rrggbb', transparent, a picture, or a video (looped).",
+            show_default=BLUR,
+        ),
+    ] = None,
+    virtual_camera: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|DEVICE", help="Also be a camera for other programs.", show_default=False
+        ),
+    ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PORT|HOST:PORT", help="Also show a page with the picture and its settings."
+        ),
+    ] = None,
+    preview: Annotated[
+        bool, typer.Option("--preview/--no-preview", help="Show a window with a camera's picture.")
+    ] = True,
+    duration: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop the camera after this.")
+    ] = None,
+    fps_target: Annotated[
+        float | None,
+        typer.Option(
+            help="Do less for each frame when fewer a second come out.",
+            show_default="the camera's rate",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Settings (TOML) of a live picture, read again when they change."),
+    ] = None,
+    backgrounds: Annotated[
+        Path | None, typer.Option(help="Folder of backgrounds to switch between while it runs.")
+    ] = None,
+    snapshots: Annotated[
+        Path | None, typer.Option(help="Folder for snapshots.", show_default="here")
+    ] = None,
     model: Annotated[str, typer.Option(help="A shipped model's name or an .onnx file.")] = DEFAULT,
     engine: Annotated[
         str, typer.Option(help="auto, tensorrt, tensorrt-rtx, cuda or onnxruntime.")
@@ -180,26 +217,40 @@ def seg_stream(
         if camera is not None:
             files_only = (
                 ("--matte", matte), ("--trim", trim), ("--dry-run", dry_run),
-                ("--every", every != 1), ("--json", json_wanted),
+                ("--every", every != 1),
                 ("--resume", resume), ("--ray", ray),
             )  # fmt: skip
             for name, given in files_only:
                 if given:
                     raise UserError(f"{name} is for files, not for a camera; leave it out.")
-            summary = _run_camera(
-                camera, output, SinkOptions(encoding, False, overwrite), bg, model, chosen, stop
-            )
-            report(summary, output)
-            if not summary.stopped:
-                raise typer.Exit(1)  # the camera went away; the note has said so
+            settings: dict[str, object] = {} if bg is None else {"background": bg}
+            options = LiveOptions(
+                model, chosen, settings, config, backgrounds, snapshots,
+                preview=preview, virtual_camera=virtual_camera, output=output,
+                sinks=SinkOptions(encoding, False, overwrite), serve=serve,
+                duration_s=duration, fps_target=fps_target,
+            )  # fmt: skip
+            status = run_live(partial(open_live, camera), options, say, stop)
+            for line in status.sentences():
+                say(line)
+            if json_wanted:
+                print(json.dumps(status.as_json(), indent=2))
             return
+        live_only = (
+            ("--virtual-camera", virtual_camera), ("--no-preview", not preview),
+            ("--serve", serve), ("--config", config), ("--backgrounds", backgrounds),
+            ("--snapshots", snapshots), ("--duration", duration), ("--fps-target", fps_target),
+        )  # fmt: skip
+        for name, value in live_only:
+            if value:
+                raise UserError(f"{name} is for a camera, not for files; leave it out.")
         if not input or output is None:
             raise UserError("Say where the result goes: add --output FILE.")
         several = is_batch(input)
         if several and matte:
             raise UserError("--matte names one file, but there are several inputs; leave it out.")
         wanted = Job(
-            input[0], output, bg, model, chosen,
+            input[0], output, bg or BLUR, model, chosen,
             every=every, encoding=encoding, matte_output=matte,
             trim=None if trim is None else parse_trim(trim),
             overwrite=overwrite, segment_s=segment,
@@ -324,29 +375,6 @@ def _show_plan(jobs: list[Job], json_wanted: bool) -> None:
         )
     if json_wanted:
         print(json.dumps(entries, indent=2))
-
-
-def _run_camera(
-    camera: str,
-    output: Path | None,
-    options: SinkOptions,
-    bg: str,
-    model: str,
-    engine: EngineChoice,
-    stop: Event,
-) -> Summary:
-    if bg == "transparent":
-        raise UserError("A preview cannot be transparent; choose another --bg.")
-    with ExitStack() as stack:
-        effect = stack.enter_context(VirtualBackground(bg, model=model, engine=engine))
-        source = stack.enter_context(open_live(camera))
-        sinks: list[Sink] = [stack.enter_context(WindowSink(stop))]
-        if output:
-            sinks.append(stack.enter_context(open_sink(source, output, options)))
-        for note in source.notes:
-            say(f"Note: {note}")
-        say(f"{source.name}: {source.mode}, {effect.engine.name}")
-        return stream(source, effect, sinks, stop=stop)
 
 
 @contextmanager

@@ -40,12 +40,19 @@ class Outlet:
         sink: written from this outlet's thread, finished by `close`.
         clock: by which frames were stamped.
         failed: told once that the sink failed; the outlet then takes nothing any more.
+        aside: it is no reason for the session to go on.
     """
 
     def __init__(
-        self, name: str, sink: Sink, clock: Clock, failed: Callable[[Outlet, BaseException], None]
+        self,
+        name: str,
+        sink: Sink,
+        clock: Clock,
+        failed: Callable[[Outlet, BaseException], None],
+        *,
+        aside: bool = False,
     ) -> None:
-        self.name, self.sink = name, sink
+        self.name, self.sink, self.aside = name, sink, aside
         self._clock, self._failed = clock, failed
         self._slot = Slot[Showing](clock)
         self._delays = Delays()
@@ -56,7 +63,7 @@ class Outlet:
     @property
     def watched(self) -> bool:
         """Whether anybody takes what comes out."""
-        return self.error is None and self.sink.watched
+        return self.error is None and not self.aside and self.sink.watched
 
     @property
     def waiting(self) -> int:

@@ -29,10 +29,16 @@ from seg_stream.pipeline.types import FloatImage, Image
 MICROSECOND = Fraction(1, 1_000_000)
 
 OLDEST_MASK_S = 0.1
-"""A picture whose mask is of a frame captured longer ago than this is not shown."""
+"""A mask that is of a frame captured so long before the one it lies on hides the room no more."""
 
-FREEZE_S = 0.25
+LATEST_S = 0.25
+"""A picture captured longer ago than this is out of step with the person and not put out."""
+
+FREEZE_S = 0.3
 """So long the last good picture may stand before the placeholder takes its place."""
+
+STEADY = 3
+"""So many pictures in time in a row end the placeholder of a machine that was too slow."""
 
 AGAIN_S = 0.1
 """The placeholder is put out so often: programs that read a camera want to hear from it."""
@@ -70,6 +76,7 @@ class Presenter:
         self._index = 0
         self._good_s = self._start_s
         self._stood_in_s = -1.0
+        self._in_time = 0
         self._since_s = self._start_s
         self.absence: Absence | None = Absence.STARTING
         self.detail = ""
@@ -92,6 +99,8 @@ class Presenter:
             self._refuse(masked.absence, masked.detail, at_once=True)
         elif self._is_late(masked):
             self._refuse(Absence.LATE, self._why_late(masked), at_once=False)
+        elif self._is_unsteady():
+            self._refuse(Absence.LATE, self.detail, at_once=False)
         else:
             try:
                 shown = self._compose(frame, masked.mask_hw, settings)
@@ -127,13 +136,23 @@ class Presenter:
         self._stand_in(absence, detail)
 
     def _is_late(self, masked: Masked) -> bool:
-        return self._clock.now_s() - masked.seen_s > OLDEST_MASK_S
+        frame_s = masked.frame.captured_s
+        late = frame_s - masked.seen_s > OLDEST_MASK_S or self._clock.now_s() - frame_s > LATEST_S
+        self._in_time = 0 if late else self._in_time + 1
+        return late
+
+    def _is_unsteady(self) -> bool:
+        """Whether a slow machine has not shown yet that it keeps up."""
+        return self.absence is Absence.LATE and self._in_time < STEADY
 
     def _why_late(self, masked: Masked) -> str:
-        age_ms = 1000 * (self._clock.now_s() - masked.seen_s)
+        frame_s = masked.frame.captured_s
+        late_ms, age_ms = 1000 * (self._clock.now_s() - frame_s), 1000 * (frame_s - masked.seen_s)
+        if age_ms > 1000 * OLDEST_MASK_S:
+            return f"The mask is {age_ms:.0f} ms older than the picture."
         return (
-            f"The mask is {age_ms:.0f} ms old, {1000 * OLDEST_MASK_S:.0f} are allowed; the machine "
-            "is too busy or the --model too large."
+            f"The picture is {late_ms:.0f} ms behind; the machine is too busy, or the --model too "
+            "large for it."
         )
 
     def _refuse(self, absence: Absence, detail: str, *, at_once: bool) -> None:
@@ -176,7 +195,7 @@ class Presenter:
         self._good_s = now_s
         self._put_out(frame, real=True)
         self.ledger.show()
-        self.mask_age.add(now_s - seen_s)
+        self.mask_age.add(frame.captured_s - seen_s)
         self.rate.add(now_s)
 
     def _put_out(self, frame: Frame, *, real: bool) -> None:

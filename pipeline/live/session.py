@@ -64,6 +64,14 @@ class LiveStatus:
         """In plain values."""
         return asdict(self)
 
+    def line(self) -> str:
+        """What is going on, in a few words."""
+        what = self.absence or f"{self.fps:.0f} fps"
+        delays = [got.delay.p95_ms for got in self.outputs.values() if got.written]
+        worst_ms = max(delays, default=0.0)
+        late = f", {worst_ms:.0f} ms behind" if worst_ms else ""
+        return f"{what}{late}, {self.engine}"
+
     def sentences(self) -> list[str]:
         """What a person wants to know, a line each."""
         share = ", ".join(f"{count} {why}" for why, count in self.dropped.items() if count)
@@ -74,7 +82,7 @@ class LiveStatus:
         for name, got in self.outputs.items():
             late = f", {got.dropped} dropped" if got.dropped else ""
             lines.append(f"{name}: {got.written} written{late}; capture to output {got.delay}")
-        lines.append(f"Age of the mask when shown: {self.mask_age}")
+        lines.append(f"Age of the mask beside its picture: {self.mask_age}")
         return lines
 
 
@@ -136,7 +144,9 @@ class LiveSession(Closable):
         self._over = Event()
         self._failure: BaseException | None = None
 
-    def add_output(self, name: str, sink: Sink, *, main_thread: bool = False) -> None:
+    def add_output(
+        self, name: str, sink: Sink, *, main_thread: bool = False, aside: bool = False
+    ) -> None:
         """Add an open sink before the run; the session finishes it.
 
         Args:
@@ -144,8 +154,9 @@ class LiveSession(Closable):
             sink: takes frames from a thread of its own.
             main_thread: it is written by the thread that calls `run`, as windows want it; only one
                 can be.
+            aside: it takes a frame now and then, and is no reason for the session to go on.
         """
-        outlet = Outlet(name, sink, self._clock, self._output_failed)
+        outlet = Outlet(name, sink, self._clock, self._output_failed, aside=aside)
         self._outlets.append(outlet)
         if main_thread:
             self._main = outlet
@@ -210,7 +221,7 @@ class LiveSession(Closable):
             placeholders=presenter.ledger.placeholders,
             dropped=dropped,
             mask_age=presenter.mask_age.figures(),
-            outputs={outlet.name: outlet.figures() for outlet in self._outlets},
+            outputs={each.name: each.figures() for each in self._outlets if not each.aside},
         )
 
     def close(self) -> None:
@@ -249,7 +260,7 @@ class LiveSession(Closable):
     def _output_failed(self, outlet: Outlet, error: BaseException) -> None:
         text = str(error) if isinstance(error, SegStreamError) else repr(error)
         self._say(f"{outlet.name} failed and gets no more frames: {text}")
-        if all(each.error for each in self._outlets):
+        if all(each.error or each.aside for each in self._outlets):
             self._fail(error if isinstance(error, SegStreamError) else StageError(text))
 
     def _work(self) -> None:

@@ -58,6 +58,8 @@ class Network:
         self._governor, self._open, self._clock = governor, open_engine, clock
         self._tracker = MaskTracker()
         self._engines: dict[str, Engine] = {}
+        self.engine_name = ""
+        """The engine that really runs."""
         self._model = governor.level.model
         self._since = 0
         self._seen_s = 0.0
@@ -66,15 +68,10 @@ class Network:
         try:
             for model in dict.fromkeys(level.model for level in governor.levels):
                 self._engines[model] = open_engine(model)
+            self.engine_name = self._engines[self._model].name
         except BaseException:
             self.close()
             raise
-
-    @property
-    def engine_name(self) -> str:
-        """The engine that really runs."""
-        engine = self._engines.get(self._model)
-        return engine.name if engine else "no engine"
 
     def restart(self) -> None:
         """Forget the last mask."""
@@ -138,6 +135,7 @@ class Network:
 
     def _reload(self) -> Engine:
         engine = self._engines[self._model] = self._open(self._model)
+        self.engine_name = engine.name
         return engine
 
     def close(self) -> None:

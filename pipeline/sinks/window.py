@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from time import perf_counter
 
 import cv2
 
@@ -17,18 +19,34 @@ from seg_stream.pipeline.sinks.contract import Sink
 
 TITLE = "seg-stream (q to quit)"
 ESCAPE = 27
+NO_KEY = 255
+
+CAPTION_S = 0.5
+"""How often the title is set anew."""
 
 
 class WindowSink(Sink):
     """Shows frames; sets `stop` when the user presses q or Escape or closes the window.
 
+    Args:
+        stop: see above.
+        press: called with the character of any other key, in the thread that writes.
+        caption: what stands in the title, asked for now and then.
+
     Raises:
         UserError: there is no screen.
     """
 
-    def __init__(self, stop: Event) -> None:
+    def __init__(
+        self,
+        stop: Event,
+        press: Callable[[str], object] | None = None,
+        caption: Callable[[], str] | None = None,
+    ) -> None:
         super().__init__()
         self._stop, self._shown = stop, False
+        self._press, self._caption = press, caption
+        self._captioned_s = 0.0
         # Qt aborts the whole process where it finds no display, so ask before.
         why = why_no_screen()
         if (Path(cv2.__file__).parent / "qt").is_dir():
@@ -59,11 +77,16 @@ class WindowSink(Sink):
         if not self._shown:
             cv2.resizeWindow(TITLE, frame.width, frame.height)
         cv2.imshow(TITLE, to_bgr(frame))
+        if self._caption and perf_counter() - self._captioned_s > CAPTION_S:
+            self._captioned_s = perf_counter()
+            cv2.setWindowTitle(TITLE, self._caption())
         key = cv2.waitKey(1) & 0xFF
         closed = self._shown and cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1
         self._shown = True
         if closed or key in (ord("q"), ESCAPE):
             self._stop.set()
+        elif self._press and key != NO_KEY:
+            self._press(chr(key))
 
     def finish(self) -> None:
         """Close the window."""

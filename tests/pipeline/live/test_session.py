@@ -45,7 +45,7 @@ def test_every_frame_is_shown_in_time(brightness_model: Path) -> None:
     assert not status.absence
     delay = status.outputs["output"].delay
     assert 20 <= delay.p50_ms <= delay.worst_ms <= 21, "the network takes 20 ms, and nothing waits"
-    assert status.mask_age.worst_ms <= 21
+    assert status.mask_age.worst_ms == 0, "each mask is of its own frame"
     assert stage.lines == []
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_shown_before_the_first_good_mask(brightness_model: Path) -> 
 TROUBLES = {
     "the network fails": Trouble(2, 1, "raise"),
     "the network takes everything for the person": Trouble(2, 1, "everything"),
-    "masks come too late": Trouble(2, 1, "slow", 0.15),
+    "masks come too late": Trouble(2, 1, "slow", 0.3),
     "the network hangs": Trouble(2, 0.01, "slow", 1.2),
 }
 
@@ -80,7 +80,7 @@ def test_a_network_in_trouble_means_the_placeholder(
 ) -> None:
     stage = Stage(SimulatedClock(), brightness_model, troubles=[trouble])
     status = act(stage, 8)
-    during = stage.sink.between(2.35, 3.0)
+    during = stage.sink.between(2.4, 3.0)
     assert during, "programs that read a camera want to hear from it"
     assert {one.number for one in during} == {None}
     back = next(one.at_s for one in stage.sink.seen if one.at_s > 3 and one.number is not None)
@@ -214,7 +214,7 @@ def test_ten_minutes_of_everything_that_cameras_do(brightness_model: Path) -> No
         Trouble(45, 1, "raise"),
         Trouble(105, 0.01, "slow", 2.0),
         Trouble(225, 2, "everything"),
-        Trouble(345, 3, "slow", 0.12),
+        Trouble(345, 3, "slow", 0.3),
     ]
     stage = Stage(
         SimulatedClock(), brightness_model, script, troubles, rate=10, jitter_s=0.03, cost_s=0.025
@@ -226,8 +226,8 @@ def test_ten_minutes_of_everything_that_cameras_do(brightness_model: Path) -> No
     assert status.captured == status.shown + sum(status.dropped.values())
     assert len(seen) == status.shown + status.placeholders
     assert status.shown == sum(one.number is not None for one in seen)
-    assert status.outputs["output"].delay.worst_ms <= 100.5
-    assert status.mask_age.worst_ms <= 100.5
+    assert status.outputs["output"].delay.worst_ms <= 251
+    assert status.outputs["output"].delay.p99_ms <= 60
     for mishap in script:
         if mishap.kind == "resize":
             continue
