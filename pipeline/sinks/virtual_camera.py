@@ -26,8 +26,8 @@ LOOK_S = 1.0
 MAKE_ONE = {
     "linux": "make one with `sudo modprobe v4l2loopback exclusive_caps=1 card_label=seg-stream` "
     "(Debian's package is v4l2loopback-dkms)",
-    "darwin": "install OBS (`brew install --cask obs`) and start its virtual camera once",
-    "win32": "install OBS (`winget install OBSProject.OBSStudio`), start its virtual camera once",
+    "darwin": "install OBS (`brew install --cask obs`) and start its camera once",
+    "win32": "install OBS (`winget install OBSProject.OBSStudio`) and start its camera once",
 }
 """What to do where there is none."""
 

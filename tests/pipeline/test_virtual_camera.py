@@ -16,6 +16,7 @@ import pytest
 from seg_stream.pipeline.colour import FULL_RANGE, Colour
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.picture import bgr_to_planes
 from seg_stream.pipeline.sinks import virtual_camera
 from seg_stream.pipeline.sinks.virtual_camera import VirtualCameraSink
 
@@ -74,11 +75,12 @@ def frame(width: int, height: int, level: int = 180, colour: Colour | None = Non
     )
 
 
+@pytest.mark.usefixtures("loopback")
 @pytest.mark.parametrize(
     ("size", "sent"), [((64, 48), (64, 48)), ((65, 49), (64, 48)), ((1280, 720), (1280, 720))]
 )
 def test_frames_arrive_in_even_size_and_limited_range(
-    size: tuple[int, int], sent: tuple[int, int], loopback: Path
+    size: tuple[int, int], sent: tuple[int, int]
 ) -> None:
     given = frame(*size)
     with VirtualCameraSink(*size, Fraction(30)) as sink:
@@ -93,11 +95,10 @@ def test_frames_arrive_in_even_size_and_limited_range(
     assert abs(int(np.median(red)) - round(128 + (160 - 128) * 224 / 255)) <= 1
 
 
-def test_another_matrix_becomes_what_programs_expect(loopback: Path) -> None:
+@pytest.mark.usefixtures("loopback")
+def test_another_matrix_becomes_what_programs_expect() -> None:
     """BT.709 green is another pair of numbers in BT.601; the colour must stay."""
     picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), (30, 180, 60), np.uint8), "bgr24")
-    from seg_stream.pipeline.picture import bgr_to_planes
-
     colour = Colour(1, 1)
     planes = bgr_to_planes(picture.to_ndarray(), "yuv420p", colour)
     given = Frame(0, planes, "yuv420p", colour, 0, Fraction(1, 30), 0.0)
@@ -107,7 +108,9 @@ def test_another_matrix_becomes_what_programs_expect(loopback: Path) -> None:
     back = av.VideoFrame.from_ndarray(data, "yuv420p").reformat(
         format="bgr24", src_colorspace=5, src_color_range=1
     )
-    assert np.abs(back.to_ndarray().mean((0, 1)) - (30, 180, 60)).max() < 8, "without the conversion it is 20"
+    assert np.abs(back.to_ndarray().mean((0, 1)) - (30, 180, 60)).max() < 8, (
+        "without the conversion it is 20"
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to see who watches")
