@@ -131,6 +131,8 @@ class LiveSession(Closable):
         except BaseException:
             self._network.close()
             raise
+        self.notes = list(self._network.notes)
+        """What the engine had to say when it was loaded."""
         self._outlets: list[Outlet] = []
         self._main: Outlet | None = None
         self._inbox = Slot[Masked](self._clock)

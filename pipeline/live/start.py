@@ -99,7 +99,7 @@ def run_live(
                 say=tell,
             )
         )
-        for note in source.notes:
+        for note in [*source.notes, *session.notes]:
             say(f"Note: {note}")
         status = session.status()
         say(f"{source.name}: {source.mode}; {status.engine}")

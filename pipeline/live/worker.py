@@ -56,10 +56,11 @@ class Network:
 
     def __init__(self, governor: Governor, open_engine: OpenEngine, clock: Clock) -> None:
         self._governor, self._open, self._clock = governor, open_engine, clock
+        self.notes: list[str] = []
+        """What the engines had to say when they were loaded."""
         self._tracker = MaskTracker()
         self._engines: dict[str, Engine] = {}
-        self.engine_name = ""
-        """The engine that really runs."""
+        self._last_name = ""
         self._model = governor.level.model
         self._since = 0
         self._seen_s = 0.0
@@ -68,10 +69,17 @@ class Network:
         try:
             for model in dict.fromkeys(level.model for level in governor.levels):
                 self._engines[model] = open_engine(model)
-            self.engine_name = self._engines[self._model].name
+                self.notes += self._engines[model].notes
+            self._last_name = self._engines[self._model].name
         except BaseException:
             self.close()
             raise
+
+    @property
+    def engine_name(self) -> str:
+        """The engine that really runs."""
+        engine = self._engines.get(self._model)
+        return engine.name if engine else self._last_name
 
     def restart(self) -> None:
         """Forget the last mask."""
@@ -135,11 +143,12 @@ class Network:
 
     def _reload(self) -> Engine:
         engine = self._engines[self._model] = self._open(self._model)
-        self.engine_name = engine.name
+        self._last_name = engine.name
         return engine
 
     def close(self) -> None:
         """Free the engines."""
+        self._last_name = self.engine_name
         for engine in self._engines.values():
             engine.close()
         self._engines.clear()
