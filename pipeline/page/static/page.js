@@ -115,15 +115,17 @@ function choice({ name, label, picture }) {
 }
 
 function colour() {
-  const input = make("input", { type: "color", value: "#00b140", name: "colour" });
-  const look = make("span", { className: "look" });
-  look.style.background = input.value;
-  input.addEventListener("input", () => {
-    look.style.background = input.value;
-    change("background", input.value);
-  });
-  return make("label", { className: "choice", title: "Any colour" }, input, look,
+  const input = make("input", { type: "color", value: "#00b140" });
+  const look = make("span", { className: "look any" });
+  const tile = make("label", { className: "choice", title: "Any colour" }, input, look,
     make("span", { className: "words", textContent: "Colour …" }));
+  input.addEventListener("input", () => change("background", input.value));
+  shown.background = (now) => {
+    const own = now.startsWith("#") && !offered.has(now);
+    tile.classList.toggle("on", own);
+    if (own) input.value = look.style.background = now;
+  };
+  return tile;
 }
 
 function backgrounds(about) {

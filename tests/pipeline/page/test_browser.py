@@ -179,6 +179,18 @@ def test_everything_can_be_done_from_the_keyboard(tab: Any, live: Studio) -> Non
     assert not tab.wrong
 
 
+def test_any_colour_can_be_chosen_and_is_shown_as_chosen(tab: Any, live: Studio) -> None:
+    opened(tab, live.url)
+    tab.locator('label[title="Any colour"] input').fill("#1e1ec8")
+    until(tab, lambda: near(tab, (2, 2), BLUE))
+    tab.wait_for_selector('label.on[title="Any colour"]')
+    assert tab.locator("input[type=radio]:checked").count() == 0
+    tab.locator('label[title="#00b140"]').click()
+    until(tab, lambda: near(tab, (2, 2), GREEN))
+    assert tab.locator("label.on").count() == 0
+    assert not tab.wrong
+
+
 def test_what_was_refused_is_said_and_shown_as_it_is(tab: Any, live: Studio, rooms: Path) -> None:
     opened(tab, live.url)
     (rooms / "red_room.png").unlink()
