@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Literal
 
 from seg_stream.pipeline.live.controls import Controls
 from seg_stream.pipeline.live.playlist import Playlist
@@ -22,7 +23,7 @@ from seg_stream.pipeline.sinks.page import PageSink
 from seg_stream.pipeline.sources.camera import open_live
 from seg_stream.pipeline.sources.video import VideoSource
 
-VIEWS = {
+VIEWS: dict[str, tuple[int, int, Literal["light", "dark"]]] = {
     "desktop": (1280, 760, "light"),
     "dark": (1280, 760, "dark"),
     "phone": (390, 844, "dark"),
