@@ -6,12 +6,15 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from seg_stream.engines.model_info import ModelInfo
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage
+
+if TYPE_CHECKING:
+    from seg_stream.engines.device_engine import DeviceEngine
 
 Layout = Literal["NCHW", "NHWC"]
 
@@ -92,3 +95,11 @@ class Engine(Closable):
             ValueError: the shape or type is not the declared one.
             SegStreamError: the engine failed.
         """
+
+    def on_device(self) -> DeviceEngine | None:
+        """The engine itself, for the next frame, if its tensors stay on a GPU.
+
+        Raises:
+            SegStreamError: the engine is closed.
+        """
+        return None

@@ -204,10 +204,10 @@ class Gpu(Closable):
         self._check_copy(memory, target.array.nbytes, offset)
         self._driver.memcpy_dtoh_async(target.array, memory.address + offset, stream.native)
 
-    def clear(self, memory: Memory, stream: Stream) -> None:
-        """Begin to set memory to zero; in the GPU's thread."""
+    def clear(self, address: int, size: int, stream: Stream) -> None:
+        """Begin to set bytes of the GPU's memory to zero; in its thread."""
         self._check_thread()
-        self._driver.memset_d8_async(memory.address, 0, memory.size, stream.native)
+        self._driver.memset_d8_async(address, 0, size, stream.native)
 
     def launch(
         self, kernel: str, arguments: ctypes.Structure, grid: Size, block: Size, stream: Stream

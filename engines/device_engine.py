@@ -69,6 +69,12 @@ class DeviceEngine(Engine):
         mask_hw = first[channel] if self.output.layout == "NCHW" else first[..., channel]
         return check_mask(mask_hw.astype(np.float32))
 
+    def on_device(self) -> DeviceEngine:
+        """See `Engine.on_device`."""
+        if self._closed:
+            raise SegStreamError("The engine is closed; open a new one.")
+        return self
+
     def warm_up(self) -> None:
         """Run on zeros: shows that it works, and does what is done late before the first frame."""
         self._run(np.zeros(self.input.shape, np.float32))

@@ -7,6 +7,7 @@ from threading import Event, Lock, Thread
 from time import perf_counter
 
 from seg_stream.engines.contract import Engine
+from seg_stream.engines.device_engine import DeviceEngine
 from seg_stream.pipeline.errors import SegStreamError, Stopped
 from seg_stream.pipeline.types import FloatImage
 
@@ -40,15 +41,22 @@ class SwitchingEngine(Engine):
 
     def infer(self, tensor: FloatImage) -> FloatImage:
         """See `Engine.infer`."""
+        mask = self._newest().infer(tensor)
+        self._frames += 1
+        return mask
+
+    def on_device(self) -> DeviceEngine | None:
+        """See `Engine.on_device`."""
+        return self._newest().on_device()
+
+    def _newest(self) -> Engine:
         if self._closed:
             raise SegStreamError("The engine is closed; open a new one.")
         with self._lock:
             better, self._next = self._next, None
         if better:
             self._change_to(better)
-        mask = self._current.infer(tensor)
-        self._frames += 1
-        return mask
+        return self._current
 
     def wait(self) -> None:
         """Wait until the other engine is built, or is known not to be possible."""

@@ -16,6 +16,7 @@ from seg_stream.pipeline.backgrounds import TRANSPARENT, open_background
 from seg_stream.pipeline.blend import blend, cut_out
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.colour import Colour
+from seg_stream.pipeline.device.effect import DeviceEffect, Ticket
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.matte import Matte, MatteSettings
@@ -31,8 +32,10 @@ class _Job:
 
     frame: Frame
     input: FloatImage | None
-    """None where the mask is likely to be moved along."""
+    """None where the mask is likely to be moved along, and where the GPU does everything."""
     mask_hw: FloatImage | None = None
+    ticket: Ticket | None = None
+    """Of a frame that is on the GPU."""
 
 
 class VirtualBackground(Closable):
@@ -77,6 +80,7 @@ class VirtualBackground(Closable):
             self._background.close()
             raise
         self._matte = Matte(matte)
+        self._device: DeviceEffect | None = None
         self._count = 0
         self.stages = (
             Stage("prepare", self._prepare),
@@ -107,11 +111,15 @@ class VirtualBackground(Closable):
     def restart(self, at_s: Fraction = Fraction(0)) -> None:
         """Forget the frames seen; the background is then as `at_s` seconds after its beginning."""
         self._matte.restart()
+        if self._device:
+            self._device.restart()
         self._tracker.restart()
         self._background.restart(at_s)
 
     def _prepare(self, frame: Frame) -> _Job:
         seen = frame.still or frame.index % self._every == 0
+        if self._device:  # it takes the frame as it is
+            return _Job(frame, None)
         return _Job(frame, self._input(frame) if seen else None)
 
     def _input(self, frame: Frame) -> FloatImage:
@@ -120,7 +128,21 @@ class VirtualBackground(Closable):
     def _mask(self, job: _Job) -> FloatImage:
         return self.engine.infer(self._input(job.frame) if job.input is None else job.input)
 
+    def _effect_on_device(self) -> DeviceEffect | None:
+        """What does everything on the GPU, where the engine is there and sees every frame."""
+        engine = self.engine.on_device() if self._every == 1 else None
+        if engine is None:
+            return None
+        if self._device is None or self._device.engine is not engine:
+            self._device = DeviceEffect(
+                engine, self._background, cut=self.transparent, keep_alpha=self._keep_alpha
+            )
+        return self._device
+
     def _infer(self, job: _Job) -> _Job:
+        device = self._effect_on_device()
+        if device:
+            return _Job(job.frame, None, ticket=device.begin(job.frame, self._matte.settings))
         if job.frame.still or self._every == 1:
             return replace(job, mask_hw=self._mask(job))
         grey = self._tracker.grey(job.frame)
@@ -131,6 +153,8 @@ class VirtualBackground(Closable):
         return replace(job, mask_hw=mask_hw)
 
     def _composite(self, job: _Job) -> Frame:
+        if job.ticket:
+            return job.ticket.finish()
         if job.mask_hw is None:
             raise ValueError("the job has no mask; infer comes before composite")
         alpha_hw = self._matte(job.mask_hw, job.frame)

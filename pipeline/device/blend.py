@@ -112,7 +112,7 @@ class DeviceBlend:
         """
         gpu, layout = self._gpu, self._layout
         columns, rows, side = self._columns, self._rows, self._side
-        gpu.clear(self._mixed, stream)
+        gpu.clear(self._mixed.address, 4, stream)
         cells = CellsArguments(
             planes=(Plane * 3)(*planes),
             alpha=alpha.address,

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from seg_stream.engines.device_engine import DeviceEngine
 from seg_stream.engines.kernels import FOLDER
+from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(const (\w+) a\)')
 SHIM = Path(__file__).with_name("shim.h")
@@ -110,8 +112,8 @@ class HostGpu:
         flat[:] = memory.array[offset : offset + flat.size]
         self.copied["down"] += 1
 
-    def clear(self, memory: Any, stream: Any) -> None:
-        memory.array[: memory.size] = 0
+    def clear(self, address: int, size: int, stream: Any) -> None:
+        ctypes.memset(address, 0, size)
 
     def launch(
         self, kernel: str, arguments: ctypes.Structure, grid: Any, block: Any, stream: Any
@@ -132,3 +134,22 @@ class HostGpu:
     def release(self, *held: Any) -> None:
         for each in held:
             self.held.remove(each)
+
+    def close(self) -> None:
+        self.held.clear()
+
+
+class HostEngine(DeviceEngine):
+    """A model on the CPU that reads and writes the memory of a `HostGpu`."""
+
+    name = "host"
+
+    def __init__(self, gpu: Any, model: Path) -> None:
+        self._cpu = OnnxRuntimeEngine(model, threads=2)
+        super().__init__(gpu, self._cpu.info, self._cpu.input, self._cpu.output)
+
+    def enqueue(self, stream: Any) -> None:
+        memory: Any = self.input_memory
+        mask = self._cpu.infer(memory.numbers(np.float32, *self.input.shape).copy())
+        memory = self.output_memory
+        memory.numbers(np.float32, *self.output.shape)[:] = mask

@@ -60,7 +60,7 @@ class Device:
             numbers[0, ..., self.channel] = mask
         shrinker = Shrinker(gpu, layout, self.spec.width, self.spec.height)
         shrinker.enqueue(planes, stream, guide=self.matte.guide)
-        gpu.clear(self.faults, stream)
+        gpu.clear(self.faults.address, 4, stream)
         self.matte.enqueue(
             self.output, settings, stream, still=frame.still, faults=self.faults.address
         )
