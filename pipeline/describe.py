@@ -9,6 +9,7 @@ from seg_stream.pipeline.colour import Matrix
 from seg_stream.pipeline.sources import open_file
 from seg_stream.pipeline.sources.container import open_video, video_stream
 from seg_stream.pipeline.sources.images import ImageSource
+from seg_stream.pipeline.sources.orientation import orientation
 from seg_stream.pipeline.sources.trim import Trim
 from seg_stream.pipeline.sources.video import VideoSource
 
@@ -30,6 +31,8 @@ class Description:
     pixels: str | None = None
     colour: str | None = None
     rotation: int = 0
+    orientation: str = ""
+    """In words, if it is not upright."""
     streams: list[str] = field(default_factory=list)
     chapters: int = 0
 
@@ -47,8 +50,8 @@ class Description:
             minutes, seconds = divmod(self.duration_s, 60)
             parts.append(f"{int(minutes)}:{seconds:04.1f}")
         parts.append(f"{self.pixels} {self.colour}")
-        if self.rotation:
-            parts.append(f"turned by {self.rotation} degrees")
+        if self.orientation:
+            parts.append(self.orientation)
         text = f"{self.path}: {', '.join(parts)}"
         for stream in self.streams:
             text += f"; {stream}"
@@ -88,7 +91,8 @@ def describe(path: Path, trim: Trim | None = None) -> Description:
             if colour
             else None
         ),
-        rotation=int(first.rotation) if first else 0,
+        rotation=orientation(first).degrees if first else 0,
+        orientation=str(orientation(first)) if first else "",
         streams=others,
         chapters=chapters,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from time import perf_counter
 
 import av
-import numpy as np
 
 from seg_stream.pipeline.colour import FULL_RANGE, HDR_TRANSFERS, Colour
 from seg_stream.pipeline.errors import UserError
@@ -24,8 +23,8 @@ from seg_stream.pipeline.sources.container import (
 )
 from seg_stream.pipeline.sources.contract import Source
 from seg_stream.pipeline.sources.flaws import Flaws
+from seg_stream.pipeline.sources.orientation import orientation
 from seg_stream.pipeline.sources.trim import Look, Part, Trim
-from seg_stream.pipeline.types import Image
 from seg_stream.pipeline.video_gpu import open_on_gpu
 
 NOMINAL_RATE = Fraction(25)
@@ -133,7 +132,7 @@ class VideoSource(Source):
             raise self._no_picture()
         _refuse_hdr(self.path, first)
         aspect = self._stream.sample_aspect_ratio or Fraction(0)
-        turned = bool(first.rotation % 180)
+        turned = orientation(first).swaps
         size = (first.width, first.height)
         look = Look(size, native_format(first), self.colour_of(first))
         self.look = self._part.look if self._part else look
@@ -173,7 +172,7 @@ class VideoSource(Source):
                 flaws.untimed += counts
             first_pts = first_pts if index else pts
             last_pts = pts
-            rotation = picture.rotation
+            shown = orientation(picture)
             flaws.patched += counts and picture.is_corrupt
             if (picture.width, picture.height) != size:
                 picture = picture.reformat(width=size[0], height=size[1])
@@ -183,7 +182,7 @@ class VideoSource(Source):
                 _refuse_hdr(self.path, picture)
                 flaws.recoloured += counts
             format, picture = to_native(picture)
-            planes = _turn(planes_of(picture), rotation)
+            planes = shown.apply(planes_of(picture))
             yield Frame(index, planes, format, colour, pts, self.time_base, captured_s)
             index += 1
             picture = next(self._pictures, None)
@@ -270,11 +269,3 @@ def _refuse_hdr(path: Path, picture: av.VideoFrame) -> None:
             f"{path} is HDR video ({transfer}), expected standard dynamic range; tone-map it "
             "first, for example with FFmpeg's zscale and tonemap filters."
         )
-
-
-def _turn(planes: tuple[Image, ...], degrees: int) -> tuple[Image, ...]:
-    """Rotate counter-clockwise by a multiple of 90 degrees, as the display matrix says."""
-    quarters = round(degrees / 90) % 4
-    if not quarters:
-        return planes
-    return tuple(np.ascontiguousarray(np.rot90(plane, quarters)) for plane in planes)
