@@ -32,17 +32,21 @@ class Controls:
     Args:
         settings: those to start with.
         playlist: backgrounds to choose from, beside the one to start with and the blurred room.
+        echo: also gets every notice, in the thread that it comes from.
 
     Raises:
         UserError: the background to start with is a file that is not there.
     """
 
     def __init__(
-        self, settings: LiveSettings | None = None, playlist: Playlist | None = None
+        self,
+        settings: LiveSettings | None = None,
+        playlist: Playlist | None = None,
+        echo: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._current = settings or LiveSettings()
         check_background(self._current.background)
-        self._first, self._playlist = self._current.background, playlist
+        self._first, self._playlist, self._echo = self._current.background, playlist, echo
         self._lock = Lock()
         self._listeners: list[Callable[[], None]] = []
         self._notice = Notice()
@@ -135,6 +139,7 @@ class Controls:
         """Tell the user something, wherever they watch."""
         with self._lock:
             self._notice = Notice(self._notice.number + 1, text)
+        self._echo(text)
         self._tell()
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:

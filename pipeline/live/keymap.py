@@ -48,8 +48,9 @@ KEYS = (
     Key("c", "capture a snapshot", lambda controls: controls.request_snapshot()),
 )
 
-HELP = "; ".join(f"{key.char} {key.words}" for key in KEYS) + "; h this help"
-"""All keys in a line."""
+HELP = "; ".join(f"{key.char} {key.words}" for key in KEYS)
+HELP += "; i figures; h this help; q ends it"
+"""All keys of the window in a line."""
 
 _BY_CHAR = {key.char: key for key in KEYS}
 _BY_CHAR["="] = _BY_CHAR["+"]  # without Shift

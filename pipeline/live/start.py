@@ -81,13 +81,8 @@ def run_live(
         SegStreamError: the source or the last output failed.
     """
     with ExitStack() as stack, one_opencv_thread():
-        controls = _controls(options, stack)
+        controls = _controls(options, say, stack)
         source = stack.enter_context(open_source())
-
-        def tell(text: str) -> None:
-            say(text)
-            controls.say(text)
-
         session = stack.enter_context(
             LiveSession(
                 source,
@@ -96,7 +91,7 @@ def run_live(
                 engine=options.engine,
                 threads=available_cores(),
                 fps_target=options.fps_target,
-                say=tell,
+                say=controls.say,
             )
         )
         for note in [*source.notes, *session.notes]:
@@ -107,12 +102,12 @@ def run_live(
         return session.run(stop=stop, duration_s=options.duration_s)
 
 
-def _controls(options: LiveOptions, stack: ExitStack) -> Controls:
+def _controls(options: LiveOptions, say: Callable[[str], None], stack: ExitStack) -> Controls:
     playlist = Playlist(options.backgrounds) if options.backgrounds else None
     if options.config is None:
-        return Controls(settings_of(options.settings), playlist)
+        return Controls(settings_of(options.settings), playlist, say)
     values = read_config(options.config)
-    controls = Controls(settings_of({**values, **options.settings}), playlist)
+    controls = Controls(settings_of({**values, **options.settings}), playlist, say)
     without = settings_of({**dict(LiveSettings()), **options.settings})
     stack.enter_context(ConfigWatcher(options.config, values, without, controls))
     return controls

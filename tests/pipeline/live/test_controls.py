@@ -99,7 +99,8 @@ def test_steps_end_at_the_limits() -> None:
 
 
 def test_listeners_hear_changes_and_notices() -> None:
-    controls = Controls()
+    echoed: list[str] = []
+    controls = Controls(echo=echoed.append)
     heard: list[tuple[bool, str]] = []
     end = controls.listen(lambda: heard.append((controls.current.mirror, controls.notice.text)))
     controls.change(mirror=True)
@@ -110,6 +111,7 @@ def test_listeners_hear_changes_and_notices() -> None:
     controls.toggle("mirror")
     assert heard == [(True, ""), (True, "Saved.")]
     assert controls.notice.number == 1
+    assert echoed == ["Saved."]
 
 
 def test_a_snapshot_is_taken_once() -> None:

@@ -1,37 +1,42 @@
-"""A camera in the network with a person in a room, and a live session that shows it on a page."""
+"""A camera in the network with a person in a room, and the program that shows it on a page."""
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
 from client import ask, frame
+from commands import command_line
 
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.live.controls import Controls
-from seg_stream.pipeline.live.playlist import Playlist
-from seg_stream.pipeline.live.session import LiveSession
-from seg_stream.pipeline.live.settings import settings_of
-from seg_stream.pipeline.live.snapshot import SnapshotSink
 from seg_stream.pipeline.sinks.page import PageSink
-from seg_stream.pipeline.sources.camera import open_live
 
 
-@dataclass(frozen=True)
+@dataclass
 class Studio:
-    """`folder` is where snapshots go."""
+    """The program while it runs. `folder` holds `live.toml` and gets the snapshots."""
 
     url: str
     folder: Path
+    process: subprocess.Popen[bytes]
 
     def settings(self) -> Any:
         """Those in force."""
         return ask(self.url, "/api/settings", {}).json()["settings"]
+
+    def said(self) -> str:
+        """What it has written to the terminal so far."""
+        return (self.folder / "said.txt").read_text()
 
 
 def scene(phase: int) -> Frame:
@@ -64,20 +69,28 @@ def network_camera() -> Iterator[str]:
 
 
 @contextmanager
-def studio(model: Path, rooms: Path) -> Iterator[Studio]:
-    """A session that shows the network camera's picture on a page."""
-    with network_camera() as camera:
-        stop = threading.Event()
-        controls = Controls(settings_of({"background": "#00b140"}), Playlist(rooms))
-        folder = rooms.parent
-        with LiveSession(open_live(camera), controls, model=str(model)) as session:
-            page = PageSink("0", controls, lambda: f"{session.status().fps} fps")
-            session.add_output("page", page)
-            session.add_output("snapshots", SnapshotSink(controls, folder))
-            thread = threading.Thread(target=lambda: session.run(stop=stop))
-            thread.start()
+def studio(model: Path, rooms: Path, serve: str = "0") -> Iterator[Studio]:
+    """`seg-stream --serve` as a user starts it; it must end well."""
+    folder = rooms.parent
+    (folder / "live.toml").write_text("steadiness = 0.5\n")
+    with network_camera() as camera, (folder / "said.txt").open("wb") as said:
+        command = command_line(
+            "--camera", camera, "--no-preview", "--serve", serve, "--model", model,
+            "--bg", "#00b140", "--backgrounds", rooms, "--snapshots", folder,
+            "--config", folder / "live.toml",
+        )  # fmt: skip
+        with subprocess.Popen(command, stderr=said, cwd=folder) as process:
+            running = Studio("", folder, process)
             try:
-                yield Studio(page.url, folder)
+                for _ in range(600):
+                    if found := re.search(r"The page is at (\S+)", running.said()):
+                        running.url = found[1]
+                        break
+                    sleep(0.05)
+                    assert process.poll() is None, running.said()
+                yield running
+                process.send_signal(signal.SIGINT)
+                assert process.wait(20) == 0, running.said()
+                assert "Traceback" not in running.said()
             finally:
-                stop.set()
-                thread.join()
+                process.kill()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import cv2
 import numpy as np
 import pytest
-from client import frame
+from client import ask, frame
 from studio import Studio, studio
 
 from seg_stream.pipeline.live.controls import Controls
@@ -88,19 +88,28 @@ def tab(browser: Any) -> Iterator[Any]:
     context.close()
 
 
-@pytest.fixture
-def rooms(tmp_path: Path) -> Path:
-    folder = tmp_path / "rooms"
-    folder.mkdir()
+def furnish(rooms: Path) -> None:
     for name, rgb in (("red_room.png", RED), ("blue-room.jpg", BLUE)):
-        cv2.imwrite(str(folder / name), np.full((90, 160, 3), rgb[::-1], np.uint8))
-    return folder
+        cv2.imwrite(str(rooms / name), np.full((90, 160, 3), rgb[::-1], np.uint8))
 
 
-@pytest.fixture
-def live(rooms: Path, brightness_model: Path) -> Iterator[Studio]:
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory, brightness_model: Path) -> Iterator[Studio]:
+    """One for all tests: it takes seconds to start."""
+    rooms = tmp_path_factory.mktemp("live") / "rooms"
+    rooms.mkdir()
+    furnish(rooms)
     with studio(brightness_model, rooms) as running:
         yield running
+
+
+@pytest.fixture
+def live(program: Studio) -> Studio:
+    """The program with the settings that it started with."""
+    furnish(program.folder / "rooms")
+    first = {**LiveSettings().model_dump(), "background": "#00b140", "steadiness": 0.5}
+    assert ask(program.url, "/api/settings", first).status == 200
+    return program
 
 
 def opened(tab: Any, url: str) -> Any:
@@ -191,13 +200,26 @@ def test_any_colour_can_be_chosen_and_is_shown_as_chosen(tab: Any, live: Studio)
     assert not tab.wrong
 
 
-def test_what_was_refused_is_said_and_shown_as_it_is(tab: Any, live: Studio, rooms: Path) -> None:
+def test_what_was_refused_is_said_and_shown_as_it_is(tab: Any, live: Studio) -> None:
     opened(tab, live.url)
-    (rooms / "red_room.png").unlink()
+    (live.folder / "rooms" / "red_room.png").unlink()
     tab.locator('label[title="red room"]').click()
     until(tab, lambda: "does not exist" in tab.inner_text("#notice"))
     until(tab, tab.get_by_role("radio", name="#00b140").is_checked)
     assert near(tab, (2, 2), GREEN)
+
+
+def test_an_edit_of_the_settings_file_is_seen_on_the_page(tab: Any, live: Studio) -> None:
+    opened(tab, live.url)
+    config = live.folder / "live.toml"
+    assert tab.get_by_role("slider", name="Steadiness").input_value() == "0.5"
+    config.write_text("steadiness = 0.25\nmirror = true\n")
+    tab.wait_for_selector('button[aria-pressed="true"]:has-text("Mirror")')
+    assert tab.get_by_role("slider", name="Steadiness").input_value() == "0.25"
+    config.write_text("steadyness = 1\n")
+    until(tab, lambda: "did you mean steadiness?" in tab.inner_text("#notice"))
+    assert "did you mean steadiness?" in live.said()
+    assert tab.get_by_role("slider", name="Steadiness").input_value() == "0.25"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
