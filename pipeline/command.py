@@ -384,9 +384,11 @@ def _stop_on_signal() -> Iterator[tuple[Event, list[int]]]:
 
     def handle(number: int, _: FrameType | None) -> None:
         if received:
+            say("Aborted; what was not whole is thrown away.")
             raise KeyboardInterrupt
         received.append(number)
         stop.set()
+        say("Stopping ... once more aborts at once.")
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hangup := getattr(signal, "SIGHUP", None):  # not on Windows

@@ -12,7 +12,7 @@ Finished = subprocess.CompletedProcess[str]
 
 def command_line(*arguments: str | Path) -> list[str]:
     """The words that start the command with this Python."""
-    return [sys.executable, "-m", "seg_stream.pipeline.command", *map(str, arguments)]
+    return [sys.executable, "-m", "seg_stream.pipeline.entry", *map(str, arguments)]
 
 
 def run_command(

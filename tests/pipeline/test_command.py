@@ -415,6 +415,20 @@ def test_a_signal_before_the_first_frame_leaves_nothing_broken(
     assert set(tmp_path.iterdir()) <= {output}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_ctrl_c_while_it_is_loaded_ends_it_without_a_traceback() -> None:
+    """Python names each module on stderr once it is imported; the last is long to come."""
+    words = [sys.executable, "-X", "importtime", "-m", "seg_stream.pipeline.entry", "--version"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        while "numpy" not in (line := process.stderr.readline()):
+            assert line, "it was loaded without numpy"
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+    assert process.returncode == -signal.SIGINT
+    assert "Traceback" not in rest
+
+
 def test_a_second_signal_gives_up_and_leaves_nothing(
     shelf: Path, long_clip: Path, tmp_path: Path
 ) -> None:
@@ -426,6 +440,8 @@ def test_a_second_signal_gives_up_and_leaves_nothing(
     process.send_signal(signal.SIGCONT)
     said = process.communicate(timeout=30)[1]
     assert process.returncode in (1, 130, 143), said
+    assert "Stopping ... once more aborts at once." in said
+    assert "Aborted; what was not whole is thrown away." in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
 

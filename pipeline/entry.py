@@ -1,0 +1,22 @@
+"""Where `seg-stream` begins: Ctrl-C ends it quietly while it is still being loaded."""
+
+from __future__ import annotations
+
+import signal
+
+
+def main() -> None:
+    """Load the command, which takes a moment, and run it."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # as for a program in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of half an import
+    import cv2  # noqa: F401  # before PyAV: of the libxcb that both bring, Qt hangs with PyAV's
+
+    from seg_stream.pipeline import command
+
+    signal.signal(signal.SIGINT, before)
+    command.main()
+
+
+if __name__ == "__main__":
+    main()
