@@ -61,9 +61,7 @@ def main(clip: Path, backgrounds: Path, folder: Path) -> None:
         camera = stack.enter_context(PageSink("0", Controls()))
         stack.enter_context(_running(Thread(target=_play, args=(clip, camera, stop)), stop))
         session = stack.enter_context(LiveSession(open_live(f"{camera.url}stream.mjpg"), controls))
-        page = PageSink(
-            "0", controls, lambda: f"{session.status().fps:.0f} fps, 31 ms behind, portrait-lite"
-        )
+        page = PageSink("0", controls, lambda: session.status().line())
         session.add_output("page", page)
         stack.enter_context(_running(Thread(target=lambda: session.run(stop=stop)), stop))
         playwright = stack.enter_context(sync_playwright())
