@@ -7,7 +7,7 @@ SOURCES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' -not -p
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .NOTPARALLEL:
-.PHONY: demo test check format soak bench kernels clean
+.PHONY: demo test check format soak bench kernels gpu-check clean
 
 # Convert a short sample clip and say where the result is.
 demo: $(VENV)/demo.done $(VENV)/package.done
@@ -41,6 +41,10 @@ CLIPS ?= $(wildcard $(SHARED:%=%/data/clips/hair_720p30.mp4) $(if $(filter --qui
 PEERS ?= $(wildcard $(SHARED:%=%/peers))
 bench: $(VENV)/test.done $(VENV)/package.done
 	@$(BIN)/seg-bench --output bench $(DEPTH) $(CLIPS:%=--clip %) $(PEERS:%=--peers %)
+
+# Everything about an NVIDIA GPU that a machine without one cannot show; see docs/gpu.md.
+gpu-check: $(VENV)/test.done $(VENV)/package.done
+	@$(BIN)/python -m seg_stream.benchmarks.gpu_check $(GPU:%=--gpu %)
 
 # The PTX of the kernels, for whoever changes them; needs nvcc.
 kernels: $(VENV)/test.done $(VENV)/package.done
