@@ -24,6 +24,9 @@ STALL_FRAMES, STALL_S = 5, 0.25
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 0.5
 """Between two attempts to open; it doubles each time. A camera is back within a second."""
 
+MEASURED_S, SLOW = 5.0, 0.8
+"""For how long there must be frames before their rate is judged; what share of it is too few."""
+
 PATIENCE_S = 3.0
 """How long an iteration waits for a lost picture before it ends."""
 
@@ -142,7 +145,18 @@ class LiveSource(Source):
         if self._thread.is_alive():
             self._clock.join(self._thread)
             self.health.dropped += self._frame is not None
-            self.notes += _sentences(self.name, self.health)
+            self.notes += _sentences(self.name, self.health) + self._too_slow()
+
+    def _too_slow(self) -> list[str]:
+        """A sentence if frames came much less often than was negotiated."""
+        present_s = self._last_s - self._start_s - self.health.absent_s
+        fps = (self.health.frames - 1) / present_s if present_s > MEASURED_S else 0.0
+        if not 0 < fps < SLOW * self.rate:
+            return []
+        return [
+            f"{self.name} gave {fps:.1f} frames a second of {float(self.rate):.3g}; in poor light "
+            "cameras expose for longer, and slow connections lose some."
+        ]
 
     def _absent(self) -> str | None:
         if self._lost is None and self._clock.now_s() - self._last_s > self._stall_s:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import pairwise
 
 import av
@@ -13,7 +14,7 @@ from seg_stream.benchmarks.fake_camera import FakeCamera, Mishap, read_number, s
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.live.clock import Clock
-from seg_stream.pipeline.sources.contract import NoPicture
+from seg_stream.pipeline.sources.contract import Feed, NoPicture
 from seg_stream.pipeline.sources.network import open_network
 from seg_stream.pipeline.sources.reconnecting import LiveSource
 
@@ -122,6 +123,25 @@ def test_a_camera_that_changes_its_size_is_fitted_to_the_first(
     assert found[-1] is not None
     assert camera.taken_s(found[-1]) > 0.3
     assert source.health.resized > 0
+
+
+@pytest.mark.parametrize(("rate", "slow"), [(15, True), (30, False)])
+def test_a_camera_that_is_slower_than_it_says_is_told(
+    rate: int, slow: bool, clock: SimulatedClock
+) -> None:
+    """As in poor light: 30 frames a second were negotiated."""
+
+    class Dim(FakeCamera):
+        def connect(self) -> Feed:
+            feed = super().connect()
+            feed.rate = Fraction(30)
+            return feed
+
+    camera = Dim(SMALL, rate, clock=clock)
+    with LiveSource(camera.connect, clock=clock) as source:
+        list(seen(source, 8, clock))
+    assert any("gave 15.0 frames a second of 30" in note for note in source.notes) == slow
+    assert len(source.notes) == slow
 
 
 def test_a_camera_that_is_not_there_at_the_start_is_an_error(clock: SimulatedClock) -> None:
