@@ -7,7 +7,7 @@ SOURCES := $(shell find $(PACKAGES) -type f -not -path '*/__pycache__/*' -not -p
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .NOTPARALLEL:
-.PHONY: demo test check format soak bench kernels gpu-check clean
+.PHONY: demo test check format soak bench figures kernels gpu-check clean
 
 # Convert a short sample clip and say where the result is.
 demo: $(VENV)/demo.done $(VENV)/package.done
@@ -41,6 +41,11 @@ CLIPS ?= $(wildcard $(SHARED:%=%/data/clips/hair_720p30.mp4) $(if $(filter --qui
 PEERS ?= $(wildcard $(SHARED:%=%/peers))
 bench: $(VENV)/test.done $(VENV)/package.done
 	@$(BIN)/seg-bench --output bench $(DEPTH) $(CLIPS:%=--clip %) $(PEERS:%=--peers %)
+
+# The README's figures again: on a quiet machine, about a quarter of an hour.
+figures:
+	@$(MAKE) bench DEPTH=--full
+	@$(BIN)/seg-bench keep bench/report.json
 
 # Everything about an NVIDIA GPU that a machine without one cannot show; see docs/gpu.md.
 gpu-check: $(VENV)/test.done $(VENV)/package.done

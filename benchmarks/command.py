@@ -13,11 +13,14 @@ from rich.markup import escape
 
 from seg_stream.benchmarks.bench import FULL, QUICK, USUAL, Wanted, run_bench
 from seg_stream.benchmarks.compare import compare
+from seg_stream.benchmarks.history import keep
 from seg_stream.benchmarks.report import read_report, write_report
 from seg_stream.benchmarks.schema import Report
 from seg_stream.benchmarks.tables import tables
 from seg_stream.engines.models import DEFAULT
 from seg_stream.pipeline.errors import SegStreamError, UserError
+
+REPORTS, README = Path("benchmarks/reports"), Path("README.md")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console = Console(stderr=True, highlight=False)
@@ -94,6 +97,16 @@ def compare_reports(
     print(f"{len(result.changes)} figures changed, {result.same} are the same within noise.")
     if result.regressions:
         raise typer.Exit(1)
+
+
+@app.command("keep")
+def keep_report(
+    report: Annotated[Path, typer.Argument(metavar="REPORT.json")],
+    folder: Annotated[Path, typer.Option(help="Where reports are kept.")] = REPORTS,
+    readme: Annotated[Path, typer.Option(help="The README with figures.")] = README,
+) -> None:
+    """Keep a report of this release and machine, and make the README's figures of it."""
+    print(keep(report, folder, readme))
 
 
 @app.command("schema")

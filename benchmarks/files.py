@@ -25,6 +25,8 @@ class Way:
     start: Callable[[Path, Path, Path], Taken]
     """Clip, output and background picture."""
     ours: bool = False
+    slow: bool = False
+    """It takes so long that a quick run does it once."""
 
 
 @dataclass
@@ -45,13 +47,13 @@ def seg_stream(name: str, model: str) -> Way:
     return Way(name, start, ours=True)
 
 
-def other(name: str, way: str, model: str) -> Way:
+def other(name: str, way: str, model: str, *, slow: bool = True) -> Way:
     """One of `ways.WAYS`."""
 
     def start(clip: Path, output: Path, background: Path) -> Taken:
         return run_module(WAYS, way, clip, output, model, background)
 
-    return Way(name, start)
+    return Way(name, start, slow=slow)
 
 
 def measure_files(
@@ -60,6 +62,7 @@ def measure_files(
     ways: list[Way],
     *,
     rounds: int,
+    slow_rounds: int,
     between: Callable[[], None],
     notes: list[str],
 ) -> list[Conversion]:
@@ -69,6 +72,7 @@ def measure_files(
         clip: a video.
         background: a picture.
         ways: how; one that fails is left out, with a note.
+        slow_rounds: how often the slow ways; the first ones.
         rounds: how often, after one of the first way that fills the system's caches.
         between: called before each round.
         notes: gets a sentence for each way that failed.
@@ -80,7 +84,7 @@ def measure_files(
             if number >= 0:
                 between()
             for way in ways if number >= 0 else ways[:1]:
-                if way.name not in runs:
+                if way.name not in runs or (way.slow and number >= slow_rounds):
                     continue
                 try:
                     taken = way.start(clip, output, background)

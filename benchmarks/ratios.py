@@ -27,6 +27,8 @@ class Ratio:
     def words(self) -> str:
         """The ratio, or that there is no difference."""
         spread = f"{min(self.values):.2f} to {max(self.values):.2f}"
+        if len(self.values) == 1:
+            spread = "one round"
         if self.way == REENCODE:
             return f"{100 * self.median:.0f}% of its speed"
         if abs(self.median - 1) <= self.noise or min(self.values) <= 1 <= max(self.values):

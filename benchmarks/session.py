@@ -113,12 +113,10 @@ def _live(job: Job, pictures: list[av.VideoFrame], rate: int, seconds: float) ->
         status = session.run(duration_s=seconds)
     shown = set().union(*(feed.due_s for feed in feeds))
     real = [i for i, (captured_s, _) in enumerate(stamps.times_s) if captured_s in shown]
-    return Seen(
-        [stamps.times_s[i] for i in real],
-        [stamps.cpu_s[i] for i in real],
-        round(seconds * rate) - len(real),
-        status.level,
-    )
+    times_s = [stamps.times_s[i] for i in real]
+    # Of the frames that were due from the first to the last one that was shown.
+    due = round((times_s[-1][0] - times_s[0][0]) * rate) + 1 if times_s else 0
+    return Seen(times_s, [stamps.cpu_s[i] for i in real], due - len(real), status.level)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ SMALL = Depth(
     sizes=((320, 180),),
     frames=24,
     rounds=1,
+    slow_rounds=1,
     sessions=1,
     session_s=1.5,
     rates=(30,),
