@@ -47,7 +47,9 @@ def measure_networks(
     round_s: float,
     notes: list[str],
 ) -> list[Network]:
-    """Time each model in each engine with each number of threads that has a ceiling.
+    """Time each model in each engine; on the CPU with each number of threads that has a ceiling.
+
+    An engine that fails is left out from then on.
 
     Args:
         models: a shipped model's name or a file, and whether it is a peer's.
@@ -56,22 +58,27 @@ def measure_networks(
         round_s: how long each time, in seconds.
         notes: gets a sentence for what could not be measured.
     """
-    found = []
+    found, absent = list[Network](), set[str]()
     for model, peer in models:
         operations = _count(find_model(model), notes)
         for engine in ENGINES:
-            for threads, ceiling in ceilings.items():
+            on_cpu = engine not in ON_GPU
+            for threads, ceiling in ceilings.items() if on_cpu else [(max(ceilings), None)]:
+                if engine in absent:
+                    continue
                 try:
                     network = _measure(str(model), engine, threads, rounds, round_s, peer=peer)
                 except SegStreamError as error:
-                    notes.append(f"{Path(model).stem} in {engine}: {error}")
-                    break
+                    notes.append(f"{engine} was not measured: {error}")
+                    absent.add(engine)
+                    continue
                 if operations:
+                    floor_ms = round(network_floor_ms(operations, ceiling), 4) if ceiling else None
                     network = network.model_copy(
                         update={
                             "multiply_adds": operations.multiply_adds,
                             "bytes": operations.bytes,
-                            "floor_ms": round(network_floor_ms(operations, ceiling), 4),
+                            "floor_ms": floor_ms,
                         }
                     )
                 found.append(network)

@@ -116,6 +116,8 @@ class StageTime(_Plain):
     stage: str
     part_of: str | None = None
     time: Sample
+    cpu: Sample
+    """Milliseconds of all cores together, the codecs' own threads included."""
     frames: Distribution | None = None
     floor_ms: float | None = None
 

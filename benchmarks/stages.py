@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 from seg_stream.benchmarks.schema import Ceiling, Distribution, Sample, StageTime
@@ -55,13 +56,11 @@ def measure_stages(
     with VideoSource(clip) as source:
         frames = list(islice(source, FRAMES))
         rate = source.rate
-    read, write = list[float](), list[float]()
-    passes = list[dict[str, list[float]]]()
+    passes = list[dict[str, _Timed]]()
     with one_opencv_thread(), VirtualBackground(background, model=model, threads=threads) as effect:
         for _ in range(1 + rounds):
-            read.append(_read_ms(clip))
-            write.append(_write_ms(frames, rate))
-            passes.append(_pass(effect, background, frames))
+            read, write = _read(clip), _write(frames, rate)
+            passes.append({"read": read, **_pass(effect, background, frames), "write": write})
     name = clip.stem
     pixels = sum(plane.nbytes for plane in frames[0].planes)
     alpha = 4 * frames[0].height * frames[0].width
@@ -72,28 +71,36 @@ def measure_stages(
         "blend": 3 * pixels + alpha,  # person, room and result
     }
     floors["composite"] = sum(floors[part] for part in ("matte", "background", "blend"))
-    found = [StageTime(clip=name, stage="read", time=Sample.of("ms", read[1:]))]
+    found = []
     for stage in passes[0]:
-        part_of = "composite" if stage in ("matte", "background", "blend") else None
-        floor_ms: float | None = floors.get(stage, 0) / (ceiling.copy_rate.median * 1e6)
+        runs = [one[stage] for one in passes[1:]]
+        calls = [ms for run in runs for ms in run.calls_ms]
+        floor_ms = round(floors.get(stage, 0) / (ceiling.copy_rate.median * 1e6), 4) or None
         found.append(
             StageTime(
                 clip=name,
                 stage=stage,
-                part_of=part_of,
-                time=Sample.of("ms", [median(one[stage]) for one in passes[1:]]),
-                frames=Distribution.of("ms", [ms for one in passes[1:] for ms in one[stage]]),
-                floor_ms=network_floor_ms if stage == "infer" else round(floor_ms or 0, 4) or None,
+                part_of="composite" if stage in ("matte", "background", "blend") else None,
+                time=Sample.of("ms", [run.median_ms for run in runs]),
+                cpu=Sample.of("ms", [run.cpu_ms for run in runs]),
+                frames=Distribution.of("ms", calls) if calls else None,
+                floor_ms=network_floor_ms if stage == "infer" else floor_ms,
             )
         )
-    found.append(StageTime(clip=name, stage="write", time=Sample.of("ms", write[1:])))
     return found
 
 
-def _pass(
-    effect: VirtualBackground, background: str, frames: Sequence[Frame]
-) -> dict[str, list[float]]:
-    """Every stage over all frames, one stage after the other; milliseconds a frame."""
+@dataclass(frozen=True)
+class _Timed:
+    """A stage over some frames, in milliseconds a frame; of the codecs there is only the mean."""
+
+    median_ms: float
+    cpu_ms: float
+    calls_ms: list[float]
+
+
+def _pass(effect: VirtualBackground, background: str, frames: Sequence[Frame]) -> dict[str, _Timed]:
+    """Every stage over all frames, one stage after the other."""
     effect.restart()
     items: list[Any] = [replace(frame) for frame in frames]  # without what was kept from before
     times = {}
@@ -117,26 +124,33 @@ def _pass(
     return times
 
 
-def _timed(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], list[float]]:
+def _timed(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], _Timed]:
     results, times = [], []
+    begin_cpu_s = process_time()
     for item in items:
         start_s = perf_counter()
         results.append(call(item))
         times.append(1000 * (perf_counter() - start_s))
-    return results, times
+    cpu_ms = 1000 * (process_time() - begin_cpu_s) / len(items)
+    return results, _Timed(median(times), cpu_ms, times)
 
 
-def _read_ms(clip: Path) -> float:
-    start_s = perf_counter()
+def _read(clip: Path) -> _Timed:
+    start_s, begin_cpu_s = perf_counter(), process_time()
     with VideoSource(clip) as source:
         count = sum(1 for _ in islice(source, 3 * FRAMES))
-    return 1000 * (perf_counter() - start_s) / count
+    return _per_frame(start_s, begin_cpu_s, count)
 
 
-def _write_ms(frames: Sequence[Frame], rate: Any) -> float:
+def _write(frames: Sequence[Frame], rate: Fraction) -> _Timed:
     with TemporaryDirectory() as folder:
-        start_s = perf_counter()
+        start_s, begin_cpu_s = perf_counter(), process_time()
         with VideoSink(Path(folder, "out.mp4"), rate) as sink:
             for frame in frames:
                 sink.write(frame)
-        return 1000 * (perf_counter() - start_s) / len(frames)
+        return _per_frame(start_s, begin_cpu_s, len(frames))
+
+
+def _per_frame(start_s: float, begin_cpu_s: float, count: int) -> _Timed:
+    took_s, cpu_s = perf_counter() - start_s, process_time() - begin_cpu_s
+    return _Timed(1000 * took_s / count, 1000 * cpu_s / count, [])

@@ -143,15 +143,16 @@ def _networks(report: Report) -> Table:
 def _stages(report: Report) -> Table:
     return Table(
         "Stages alone",
-        "ms a frame with nothing else running; indented: what `composite` consists of. Floor: the "
-        "stage's bytes at the speed of a copy.",
-        ("clip", "stage", "ms", "p95", "floor"),
+        "ms a frame with nothing else running, and the time of all cores together; indented: what "
+        "`composite` consists of. Floor: the stage's bytes at the speed of a copy.",
+        ("clip", "stage", "ms", "p95", "CPU ms", "floor"),
         [
             (
                 s.clip,
                 f"— {s.stage}" if s.part_of else s.stage,
                 sample(s.time),
                 number(s.frames.p95) if s.frames else "-",
+                sample(s.cpu),
                 share(s.floor_ms, s.time.median),
             )
             for s in report.stages

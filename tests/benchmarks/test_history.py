@@ -21,6 +21,8 @@ def test_the_readme_says_what_a_kept_report_says() -> None:
     found = BLOCK.search(readme)
     assert found, "the README has no place for figures"
     name = found["report"]
+    if name == "none":
+        pytest.skip("no report is kept yet")
     assert found[0] == block(name, read_report(ROOT / name)), (
         f"the README's figures are not those of {name}: seg-bench keep {name}"
     )
