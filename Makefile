@@ -34,6 +34,11 @@ format: $(VENV)/test.done
 soak: $(VENV)/test.done $(VENV)/package.done
 	@$(BIN)/python -m seg_stream.benchmarks.soak
 
+# Ten minutes of everything that cameras do, in real time.
+.PHONY: live-soak
+live-soak: $(VENV)/test.done $(VENV)/package.done
+	@$(BIN)/python -m seg_stream.benchmarks.live_soak
+
 # How fast it is here, beside other ways of doing the same: bench/report.html. CLIPS, PEERS and DEPTH=--full as wanted.
 DEPTH ?= --quick
 SHARED := $(wildcard ../shared)

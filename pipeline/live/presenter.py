@@ -21,15 +21,12 @@ from seg_stream.pipeline.live.outlet import Outlet, Showing
 from seg_stream.pipeline.live.placeholder import Kind, placeholder
 from seg_stream.pipeline.live.settings import LiveSettings
 from seg_stream.pipeline.live.shelf import Shelf
-from seg_stream.pipeline.live.worker import Masked
+from seg_stream.pipeline.live.worker import OLDEST_MASK_S, Masked
 from seg_stream.pipeline.matte import Matte
 from seg_stream.pipeline.picture import bgr_to_planes, to_bgr
 from seg_stream.pipeline.types import FloatImage, Image
 
 MICROSECOND = Fraction(1, 1_000_000)
-
-OLDEST_MASK_S = 0.1
-"""A mask that is of a frame captured so long before the one it lies on hides the room no more."""
 
 LATEST_S = 0.25
 """A picture captured longer ago than this is out of step with the person and not put out."""

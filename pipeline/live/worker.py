@@ -20,6 +20,9 @@ from seg_stream.pipeline.types import FloatImage
 EVERYTHING = 0.97
 """A mask that takes more of the picture than this for the person hides nothing, and is not used."""
 
+OLDEST_MASK_S = 0.1
+"""A mask of a frame captured so long before another one is not moved to that one."""
+
 REOPEN_AFTER = 3
 """So many failures in a row, and the network is loaded anew."""
 
@@ -114,7 +117,8 @@ class Network:
             self._seen_s = frame.captured_s
             return self._infer(frame)
         grey = self._tracker.grey(frame)
-        if self._since % every == 0 or not self._tracker.follows(grey):
+        age_s = frame.captured_s - self._seen_s
+        if self._since % every == 0 or age_s > OLDEST_MASK_S or not self._tracker.follows(grey):
             mask_hw = self._tracker.start(grey, self._infer(frame))
             self._seen_s, self._since = frame.captured_s, 0
         else:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from clips import read_video
 from commands import command_line, run_command
-from stage import likeness, scene
 
 from seg_stream.benchmarks.fake_camera import FakeCamera, read_number, serve
+from seg_stream.benchmarks.live_stage import likeness, scene
 
 
 def test_a_session_is_recorded_and_its_figures_are_written(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from simulated import SimulatedClock
-from stage import Stage, Trouble
 
+from seg_stream.benchmarks.live_stage import Stage, Trouble
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.live.governor import Governor, Level, levels_of
 

@@ -1,4 +1,7 @@
-"""A room that can be recognised, a person in it, and the parts around a session."""
+"""A live session on a stage: a room that can be recognised, a person in it, trouble on cue.
+
+The tests play it on a simulated clock, `live_soak.py` in real time.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 
 from seg_stream.benchmarks.fake_camera import FakeCamera, Mishap, read_number
 from seg_stream.engines.contract import Engine
+from seg_stream.engines.models import DEFAULT, find_model
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.frame import Frame
@@ -44,10 +48,8 @@ def scene(width: int = WIDTH, height: int = HEIGHT) -> av.VideoFrame:
     """The person in the room."""
     luma = room_luma(width, height)
     luma[person_box(width, height)] = 200
-    picture = av.VideoFrame.from_ndarray(
-        np.vstack([luma, np.full((height // 2, width), 120, np.uint8)]), format="yuv420p"
-    )
-    return picture
+    grey = np.full((height // 2, width), 120, np.uint8)
+    return av.VideoFrame.from_ndarray(np.vstack([luma, grey]), format="yuv420p")
 
 
 def likeness(luma: Image) -> float:
@@ -73,7 +75,12 @@ class Seen:
 
 
 class Watching(Sink):
-    """Looks at every frame and keeps what it saw, not the frame."""
+    """Looks at every frame and keeps what it saw, not the frame.
+
+    Args:
+        clock: the session's.
+        pause_s: so long it takes for each frame.
+    """
 
     def __init__(self, clock: Clock, pause_s: float = 0.0) -> None:
         super().__init__()
@@ -83,6 +90,7 @@ class Watching(Sink):
         self.finished = False
 
     def write(self, frame: Frame) -> None:
+        """See `Sink.write`."""
         luma = frame.luma()
         self.seen.append(
             Seen(
@@ -97,23 +105,48 @@ class Watching(Sink):
             self._clock.sleep(self._pause_s)
 
     def finish(self) -> None:
+        """See `Sink.finish`."""
         self.finished = True
 
     def discard(self) -> None:
+        """See `Sink.discard`."""
         self.finished = True
 
     def between(self, from_s: float, to_s: float) -> list[Seen]:
+        """What came between two times."""
         return [one for one in self.seen if from_s <= one.at_s < to_s]
 
 
 @dataclass
 class Trouble:
-    """Something that happens to the network: `kind` is raise, nan, everything or slow."""
+    """Something that happens to the network: `kind` is raise, everything (is person) or slow."""
 
     at_s: float
     for_s: float
     kind: str
     cost_s: float = 0.0
+
+
+class BrightEngine(Engine):
+    """Does a real network's work, but takes what is bright for the person."""
+
+    def __init__(self, inner: Engine) -> None:
+        self._inner, self.name, self.info = inner, inner.name, inner.info
+        self.input, self.output = inner.input, inner.output
+
+    def infer(self, tensor: FloatImage) -> FloatImage:
+        """See `Engine.infer`."""
+        self._inner.infer(tensor)
+        first = tensor[0] if self.input.layout == "NCHW" else tensor[0].transpose(2, 0, 1)
+        scaled = np.array([self.info.input_mean, self.info.input_std])[..., None, None]
+        brightness = np.asarray(first * scaled[1] + scaled[0], np.float32).mean(0)
+        mask_hw = np.clip((brightness - 120) / 16, 0, 1)
+        size = (self.output.width, self.output.height)
+        return np.asarray(cv2.resize(mask_hw, size), np.float32)
+
+    def close(self) -> None:
+        """See `Engine.close`."""
+        self._inner.close()
 
 
 class TroubledEngine(Engine):
@@ -134,6 +167,7 @@ class TroubledEngine(Engine):
         self.calls = 0
 
     def infer(self, tensor: FloatImage) -> FloatImage:
+        """See `Engine.infer`."""
         self.calls += 1
         now_s = self._clock.now_s() - self._start_s
         trouble = next(
@@ -150,15 +184,20 @@ class TroubledEngine(Engine):
         raise SegStreamError(f"The device was lost ({trouble.kind}).")
 
     def close(self) -> None:
+        """See `Engine.close`."""
         self._inner.close()
 
 
 @dataclass
 class Stage:
-    """A session with everything around it, on one clock; `run` it once."""
+    """A session with everything around it, on one clock; add outputs and run `session` once.
+
+    `model` is a model file that takes the bright for the person; None takes the default model and
+    a `BrightEngine`.
+    """
 
     clock: Clock
-    model: Path
+    model: Path | None = None
     script: Sequence[Mishap] = ()
     troubles: Sequence[Trouble] = ()
     rate: int = 30
@@ -168,6 +207,7 @@ class Stage:
     fps_target: float | None = None
 
     def __post_init__(self) -> None:
+        """Open everything."""
         self.lines: list[tuple[float, str]] = []
         self.start_s = self.clock.now_s()
         self.camera = FakeCamera(
@@ -179,7 +219,7 @@ class Stage:
         self.session = LiveSession(
             self.source,
             self.controls,
-            model=str(self.model),
+            model=str(self.model or DEFAULT),
             clock=self.clock,
             say=self.say,
             load=self.load,
@@ -188,17 +228,16 @@ class Stage:
         self.sink = Watching(self.clock)
 
     def load(self, model: str) -> Engine:
-        engine = TroubledEngine(
-            OnnxRuntimeEngine(Path(model), threads=1),
-            self.clock,
-            self.start_s,
-            self.cost_s,
-            self.troubles,
-        )
+        """What the session loads its network with."""
+        inner: Engine = OnnxRuntimeEngine(find_model(model), threads=1)
+        if self.model is None:
+            inner = BrightEngine(inner)
+        engine = TroubledEngine(inner, self.clock, self.start_s, self.cost_s, self.troubles)
         self.engines.append(engine)
         return engine
 
     def say(self, text: str) -> None:
+        """Keep a line of the log, with its time."""
         self.lines.append((round(self.clock.now_s() - self.start_s, 3), text))
 
     def at(self, time_s: float, act: Callable[[], object]) -> None:
