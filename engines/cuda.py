@@ -2,7 +2,8 @@
 
 The GPU has a thread of its own. CUDA's primary context, the one that TensorRT and ONNX Runtime use
 too, is retained and pushed there once, and popped there when everything is freed. `Gpu.call` runs
-a function in that thread; the methods marked so may only be used inside one.
+a function in that thread; the methods marked so may only be used inside one. A second thread does
+nothing but wait, so that the first goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from traceback import clear_frames
 from typing import Any, TypeVar
 
 import numpy as np
@@ -121,10 +123,13 @@ class Gpu(Closable):
         self._closed = False
         self._thread: threading.Thread | None = None
         self._worker = ThreadPoolExecutor(1, f"gpu-{index}")
+        self._waiter = ThreadPoolExecutor(1, f"gpu-{index}-wait")
         try:
             self._worker.submit(self._open).result()
+            self._waiting = self._waiter.submit(self._push).result()
         except BaseException as error:
             self._worker.shutdown()
+            self._waiter.shutdown()
             if isinstance(error, self._driver.Error):
                 raise SegStreamError(f"GPU {index} cannot be used: {_text(error)}.") from error
             raise
@@ -151,8 +156,13 @@ class Gpu(Closable):
         self.compute_capability = tuple(self._device.compute_capability())
         self.total_bytes = int(self._device.total_memory())
         self.driver_version = int(driver.get_driver_version())
-        self._context = self._device.retain_primary_context()
-        self._context.push()
+        self._context = self._push()
+
+    def _push(self) -> Any:
+        """Make the primary context this thread's own, for as long as the thread lives."""
+        context = self._device.retain_primary_context()
+        context.push()
+        return context
 
     def call(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Run a function in the GPU's thread and return what it returns; from any thread.
@@ -160,14 +170,22 @@ class Gpu(Closable):
         Raises:
             SegStreamError: the GPU failed or is closed; other errors come as they are.
         """
+        if threading.current_thread() is self._thread:
+            return function(*arguments)
+        return self._ask(self._worker, function, *arguments)
+
+    def _ask(
+        self, thread: ThreadPoolExecutor, function: Callable[..., Result], *arguments: Any
+    ) -> Result:
+        if self._closed:
+            raise SegStreamError("The GPU is closed; open it again.")
         try:
-            if threading.current_thread() is self._thread:
-                return function(*arguments)
-            if self._closed:
-                raise SegStreamError("The GPU is closed; open it again.")
-            return self._worker.submit(function, *arguments).result()
-        except self._driver.Error as error:
-            raise SegStreamError(f"The GPU ({self.name}) failed: {_text(error)}.") from error
+            return thread.submit(function, *arguments).result()
+        except BaseException as error:
+            clear_frames(error.__traceback__)  # else what they hold outlives the GPU
+            if isinstance(error, self._driver.Error):
+                raise SegStreamError(f"The GPU ({self.name}) failed: {_text(error)}.") from error
+            raise
 
     def memory(self, size: int) -> Memory:
         """Allocate bytes on the GPU; in its thread."""
@@ -227,20 +245,10 @@ class Gpu(Closable):
 
     def wait(self, event: Event) -> None:
         """Sleep until an event is reached; from any thread, while the GPU's goes on."""
-        try:
-            if threading.current_thread() is self._thread:
-                event.native.synchronize()
-                return
-            # A thread needs the context too; the same one, retained once more for a moment.
-            context = self._device.retain_primary_context()
-            context.push()
-            try:
-                event.native.synchronize()
-            finally:
-                self._driver.Context.pop()
-                context.detach()
-        except self._driver.Error as error:
-            raise SegStreamError(f"The GPU ({self.name}) failed: {_text(error)}.") from error
+        if threading.current_thread() is self._thread:
+            event.native.synchronize()
+        else:
+            self._ask(self._waiter, event.native.synchronize)
 
     def free_bytes(self) -> int:
         """Memory of the GPU that nobody uses; in its thread."""
@@ -261,9 +269,17 @@ class Gpu(Closable):
             return
         self._closed = True
         try:
+            self._waiter.submit(self._pop, self._waiting).result()
             self._worker.submit(self._free).result()
         finally:
+            self._waiter.shutdown()
             self._worker.shutdown()
+
+    def _pop(self, context: Any) -> None:
+        self._driver.Context.pop()
+        # pycuda pushes a primary context to release it and leaves it there, for which a thread that
+        # goes on would pay; this one ends.
+        context.detach()
 
     def _free(self) -> None:
         error = self._driver.Error
@@ -274,8 +290,7 @@ class Gpu(Closable):
                 each.free()
         self._held.clear()
         self._functions.clear()
-        self._driver.Context.pop()
-        self._context.detach()
+        self._pop(self._context)
 
     def _function(self, kernel: str) -> Any:
         if self.driver_version < OLDEST_DRIVER:

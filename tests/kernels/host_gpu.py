@@ -22,22 +22,18 @@ SHIM = Path(__file__).with_name("shim.h")
 
 def compile_twins(folder: Path) -> dict[str, ctypes.CDLL]:
     """One library for each file of kernels, made with g++."""
-    twins = {}
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fvisibility=hidden", "-U_FORTIFY_SOURCE"]
+    started, twins = [], {}
     for source in sorted(FOLDER.glob("*.cu")):
         exports = "".join(f"EXPORT({n}, {a})\n" for n, a in KERNEL.findall(source.read_text()))
         main = folder / f"{source.stem}.cpp"
         main.write_text(f'#include "{SHIM}"\n#include "{source}"\n{exports}')
         library = main.with_suffix(".so")
-        flags = [
-            "-std=c++17",
-            "-O2",
-            "-fPIC",
-            "-shared",
-            "-U_FORTIFY_SOURCE",
-            "-Wno-unknown-pragmas",
-        ]
-        subprocess.run(["g++", *flags, "-o", str(library), str(main)], check=True)
-        twins[source.stem] = ctypes.CDLL(str(library))
+        command = ["g++", *flags, "-o", str(library), str(main)]
+        started.append((source.stem, library, subprocess.Popen(command)))
+    for name, library, compiler in started:
+        assert compiler.wait() == 0, f"g++ refuses {name}"
+        twins[name] = ctypes.CDLL(str(library))
     return twins
 
 

@@ -148,8 +148,12 @@ inline void run_grid(void (*kernel)(Arguments), const void* packed, const unsign
     }
 }
 
+// All else is hidden, so that the libraries do not take each other's functions.
 #define EXPORT(kernel, Arguments)                                                            \
-    extern "C" void run_##kernel(const void* packed, const unsigned* shape) {                \
+    extern "C" __attribute__((visibility("default"))) void run_##kernel(                     \
+        const void* packed, const unsigned* shape) {                                         \
         run_grid<Arguments>([](Arguments a) { kernel(a); }, packed, shape);                  \
     }                                                                                        \
-    extern "C" unsigned size_##kernel() { return sizeof(Arguments); }
+    extern "C" __attribute__((visibility("default"))) unsigned size_##kernel() {             \
+        return sizeof(Arguments);                                                            \
+    }
