@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from importlib.metadata import distributions
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ import av
 import numpy as np
 import onnxruntime as ort
 
+from seg_stream.engines.contract import Engine
 from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.doctor.finding import Finding, absent, right, wrong
@@ -87,10 +88,10 @@ def check_onnxruntime(packages: Collection[str] | None = None) -> Finding:
     return right("ONNX Runtime", text)
 
 
-def check_model(name: str = "auto") -> Finding:
-    """Run the model that is the default, so that it is seen what it really runs on."""
+def check_model(choose: Callable[[], Engine] = open_engine) -> list[Finding]:
+    """Run the model that is the default, so that it is seen what it really runs on, and why."""
     try:
-        with open_engine(name) as engine:
+        with choose() as engine:
             tensor = np.full(engine.input.shape, 0.5, np.float32)
             times_s = []
             for _ in range(RUNS):
@@ -98,9 +99,12 @@ def check_model(name: str = "auto") -> Finding:
                 engine.infer(tensor)
                 times_s.append(perf_counter() - start_s)
             took_ms = 1000 * statistics.median(times_s)
-            return right("model", f"{engine.info.name} on {engine.name}: {took_ms:.0f} ms a frame")
+            text = f"{engine.info.name} on {engine.name}: {took_ms:.0f} ms a frame"
+            notes = list(engine.notes)
     except SegStreamError as error:
-        return wrong("model", str(error), "reinstall seg-stream")
+        return [wrong("model", str(error), "reinstall seg-stream")]
+    fix = "see the lines on the GPU; seg-stream --require-gpu fails rather than use the CPU"
+    return [right("model", text), *(absent("best engine", note, fix) for note in notes)]
 
 
 def check_opencv(packages: Collection[str] | None = None) -> Finding:

@@ -51,6 +51,7 @@ class WindowSink(Sink):
         why = why_no_screen()
         if (Path(cv2.__file__).parent / "qt").is_dir():
             os.environ["QT_QPA_PLATFORM"] = "xcb"  # the only one that the wheel's Qt has
+            os.environ.setdefault("QT_LOGGING_RULES", "default.warning=false")  # it lacks fonts
         elif os.environ.get("WAYLAND_DISPLAY"):
             why = None
         if why:

@@ -112,4 +112,4 @@ def test_a_real_server_is_a_screen() -> None:
     with xvfb() as display:
         assert why_no_screen({"DISPLAY": display}) is None
         result = open_window(display)
-    assert result.stdout.strip() == "window", result.stderr
+    assert (result.stdout.strip(), result.stderr) == ("window", "")

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from fake_driver import COMPILER, SOURCE, USABLE, WHY_NOT, FakeDriver, compile_c
 
+from seg_stream.engines.contract import Engine
+from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.doctor import devices, gpu, places, software
+from seg_stream.pipeline.errors import SegStreamError
 
 SUBJECTS = {
     "Python", "CPU", "ONNX Runtime", "model", "codecs", "OpenCV", "NVIDIA driver", "CUDA",
@@ -145,6 +148,23 @@ def test_a_library_is_right_only_if_it_starts(
     finally:
         sys.modules.pop("tensorrt", None)
     assert (finding.state, text in finding.text) == (state, True), finding
+
+
+def test_a_gpu_that_is_not_used_is_said() -> None:
+    def on_the_cpu() -> Engine:
+        engine = open_engine("onnxruntime")
+        engine.notes = ["The engine is the CPU's; not tensorrt: it is not installed."]
+        return engine
+
+    model, best = software.check_model(on_the_cpu)
+    assert (model.state, best.state) == ("right", "absent")
+    assert "not tensorrt" in best.text
+
+    def none() -> Engine:
+        raise SegStreamError("The model is damaged.")
+
+    (broken,) = software.check_model(none)
+    assert (broken.state, broken.text) == ("wrong", "The model is damaged.")
 
 
 def test_packages_that_overwrite_each_other_are_wrong() -> None:
