@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 from seg_stream.engines.contract import Engine
 from seg_stream.engines.models import DEFAULT, find_model
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
+from seg_stream.engines.tensorrt_build import FIRST_PHASE
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
+
+_log = logging.getLogger(__name__)
 
 TENSORRT = ("tensorrt", "tensorrt-rtx")
 ON_GPU = (*TENSORRT, "cuda")
@@ -116,10 +121,11 @@ class _Search:
                 )  # fmt: skip
             from seg_stream.engines.tensorrt_engine import NotBuiltError, TensorRtEngine
 
+            told = partial(_tell, f"{name} for {self._model.stem}") if stop is None else None
             try:
                 return TensorRtEngine(
                     name, self._model, index=self._choice.gpu, descriptions=self._descriptions,
-                    build=build, stop=stop,
+                    build=build, progress=told, stop=stop,
                 )  # fmt: skip
             except NotBuiltError:
                 self.unbuilt.append(name)
@@ -166,6 +172,12 @@ class _Search:
 
 def _all_users(errors: dict[str, SegStreamError]) -> bool:
     return all(isinstance(error, UserError) for error in errors.values())
+
+
+def _tell(what: str, phase: str, share: float) -> None:
+    """Log the beginning of a build that is waited for."""
+    if (phase, share) == (FIRST_PHASE, 0.0):
+        _log.warning("Building the engine of %s, once; this can take minutes.", what)
 
 
 def has_driver() -> bool:

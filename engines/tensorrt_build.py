@@ -26,6 +26,9 @@ PACKAGES = {"tensorrt": "seg-stream[gpu]", "tensorrt-rtx": "seg-stream[rtx]"}
 OPTIONS = {"typing": "strong", "profiling": "detailed"}
 """What the builder is told, for the cache's key."""
 
+FIRST_PHASE = "Comparing FP16 with FP32"
+"""What comes before the library begins."""
+
 Progress = Callable[[str, float], None]
 """Called with the name of the phase and the share of it that is done, 0..1, from any thread."""
 

@@ -17,6 +17,7 @@ from seg_stream.engines.model_info import ModelInfo
 from seg_stream.engines.models import find_model
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 from seg_stream.engines.tensorrt_build import (
+    FIRST_PHASE,
     Built,
     Library,
     Progress,
@@ -137,7 +138,7 @@ def build_fp16(
     shape = [side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim]
     height, width = shape[2:] if info.input_layout == "NCHW" else shape[1:3]
     if progress:
-        progress("Comparing FP16 with FP32", 0.0)
+        progress(FIRST_PHASE, 0.0)
     half, report = checked_fp16(graph, info, read_photographs(images, height, width))
     content = half.SerializeToString()
     built = build(library, content, timing=timing, progress=progress, stop=stop, call=call)

@@ -154,10 +154,15 @@ def test_a_stream_begins_on_onnx_runtime_and_changes_over(
 
 
 @pytest.mark.usefixtures("runtime")
-def test_require_gpu_waits_for_the_build(builds: Builds, brightness_model: Path) -> None:
-    with open_engine(EngineChoice(require_gpu=True), brightness_model) as engine:
-        assert isinstance(engine, TensorRtEngine)
+def test_require_gpu_waits_for_the_build_and_says_so(
+    builds: Builds, brightness_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        with open_engine(EngineChoice(require_gpu=True), brightness_model) as engine:
+            assert isinstance(engine, TensorRtEngine)
     assert builds.count == 1
+    (message,) = caplog.messages
+    assert message.startswith("Building the engine of tensorrt-rtx for brightness, once")
 
 
 def test_a_stream_goes_on_where_the_built_engine_fails(
