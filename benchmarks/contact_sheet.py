@@ -18,6 +18,7 @@ from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.picture import to_bgr
 from seg_stream.pipeline.sources import open_file
 from seg_stream.pipeline.types import Image
+from seg_stream.training.records import grid
 
 EVERY = 15
 TILE = (400, 300)
@@ -54,9 +55,7 @@ def contact_sheet(clip: Path, model: str, background: str) -> Image:
                 tile = cv2.resize(to_bgr(result), TILE, interpolation=cv2.INTER_AREA)
                 cv2.putText(tile, str(i), (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1)
                 tiles.append(np.asarray(tile, np.uint8))
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
-    rows = [np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)]
-    return np.vstack(rows)
+    return grid(tiles, COLUMNS)
 
 
 if __name__ == "__main__":

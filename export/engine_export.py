@@ -32,9 +32,9 @@ from seg_stream.export.onnx_export import (
     Settings,
     check_output,
     checked_onnx,
-    write_whole,
 )
 from seg_stream.export.photographs import read_photographs
+from seg_stream.pipeline.sinks.part_file import write_whole
 
 
 @dataclass(frozen=True)

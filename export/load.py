@@ -69,7 +69,7 @@ def load_keras(path: Path) -> keras.Model:
 
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # Keras raises almost anything on a file that is no model
         raise UserError(_why_unreadable(path, str(error))) from error
     return single_tensor_model(model, path.name)
 

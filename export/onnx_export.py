@@ -16,6 +16,7 @@ from seg_stream.export.load import load_keras
 from seg_stream.export.parity import Parity, measure_parity, onnx_runtime, require_parity
 from seg_stream.export.photographs import read_photographs
 from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.sinks.part_file import write_whole
 
 
 @dataclass(frozen=True)
@@ -112,21 +113,3 @@ def check_output(output: Path, suffix: str = ".onnx") -> None:
         raise UserError(f"The folder {output.parent} does not exist; create it or change -o.")
     if not os.access(output.parent, os.W_OK):
         raise UserError(f"The folder {output.parent} cannot be written to; change -o.")
-
-
-def write_whole(output: Path, content: bytes) -> None:
-    """Write a file under another name beside it, then put it in place at once.
-
-    Raises:
-        UserError: the file system refuses; what was there before is untouched.
-    """
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(output)
-    except OSError as error:
-        raise UserError(
-            f"{output} cannot be written ({error.strerror}); free space or change -o."
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)

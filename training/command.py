@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from seg_stream.export.command import parse_size
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.training.run import train
-from seg_stream.training.settings import TrainSettings
+from seg_stream.training.settings import TrainSettings, option
 
 app = typer.Typer(add_completion=False)
 DEFAULT = TrainSettings(data=Path())
@@ -121,9 +121,11 @@ def _settings(**values: object) -> TrainSettings:
         return TrainSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = "".join(f"--{part}: " for part in first["loc"][:1])
         message = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"{where}{message}.") from None
+        if first["loc"]:
+            found = f"{option(str(first['loc'][0]))} is {first['input']}, which does not fit"
+            message = f"{found}: {message[:1].lower()}{message[1:]}"
+        raise UserError(f"{message}.") from None
 
 
 def main() -> None:

@@ -121,7 +121,8 @@ def load_people(folder: Path, split: str, suspects: bool = False) -> People:
     if not portraits:
         raise UserError(
             f"{folder} has no readable pair for the split '{split}'"
-            f"{f' ({skipped[0]})' if skipped else ''}; add pairs, or check its index.csv."
+            f"{f' ({skipped[0]})' if skipped else ''}; add pairs (images/NAME.jpg with "
+            f"{masks.name}/NAME.png), or check its index.csv."
         )
     clear = [person for person in portraits if person.clear - person.top > 0.9 * person.head]
     if not clear:
@@ -236,12 +237,10 @@ def _grey(mask: npt.NDArray[Any], path: Path) -> Image:
     if (colour != colour[..., :1]).any():
         raise UserError(f"{path} is in colour; a mask must be binary or grey, white for person.")
     grey = colour[..., 0]
-    if grey.dtype == np.uint16:
-        return (grey >> 8).astype(np.uint8)
     values = np.unique(grey)
     if len(values) <= 2:
         return np.where(grey == values[-1], np.uint8(255 if values[-1] else 0), np.uint8(0))
-    return np.asarray(grey, np.uint8)
+    return (grey >> 8 if grey.dtype == np.uint16 else grey).astype(np.uint8)
 
 
 def _portrait(name: str, image: Image, alpha: Image) -> Portrait:

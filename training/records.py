@@ -25,8 +25,13 @@ def draw_samples(cast: Cast, settings: TrainSettings, path: Path) -> None:
     for i in range(40):
         rgb, alpha = compose(cast, settings.size, np.random.default_rng([settings.seed, 0, i]))
         tiles.append(np.hstack([rgb[:, :, ::-1], cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR)]))
-    rows = [np.hstack(tiles[i : i + 5]) for i in range(0, len(tiles), 5)]
-    cv2.imwrite(str(path), np.vstack(rows))
+    cv2.imwrite(str(path), grid(tiles, columns=5))
+
+
+def grid(tiles: list[Image], columns: int) -> Image:
+    """Pictures of one size, uint8 (H, W, 3), in rows from left to right; what is left is black."""
+    padded = tiles + [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
 
 
 def draw_curves(log: list[dict[str, str]], path: Path) -> None:
@@ -68,11 +73,7 @@ def draw_predictions(
         picture_row(rgb[..., ::-1].astype(np.uint8), _bytes(true[..., 0]), _bytes(predicted))
         for rgb, true, predicted in zip(unit, alpha, found, strict=True)
     ]
-    half = (len(rows) + 1) // 2
-    columns = [np.vstack(part) for part in (rows[:half], rows[half:]) if part]
-    if len(columns) == 2 and columns[0].shape != columns[1].shape:
-        columns[1] = np.vstack([columns[1], np.zeros_like(rows[0])])
-    cv2.imwrite(str(path), np.hstack(columns))
+    cv2.imwrite(str(path), grid(rows, columns=2))
 
 
 def picture_row(frame_bgr: Image, alpha_hw: Image, found_hw: Image) -> Image:

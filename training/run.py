@@ -19,6 +19,7 @@ from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import Image
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import batches, sample_batch
@@ -33,7 +34,7 @@ from seg_stream.training.pairs import (
     streets,
 )
 from seg_stream.training.records import draw_curves, draw_predictions, draw_samples
-from seg_stream.training.settings import TrainSettings
+from seg_stream.training.settings import TrainSettings, option
 
 if TYPE_CHECKING:
     import keras
@@ -124,8 +125,8 @@ def read_casts(
     folders = pair_folders(settings.data)
     if unknown := set(settings.weights) - set(folders):
         raise UserError(
-            f"A weight is given for {', '.join(sorted(unknown))}, but the folders of pairs are "
-            f"{', '.join(folders)}."
+            f"--weight names {', '.join(sorted(unknown))}, but the folders of pairs are "
+            f"{', '.join(folders)}; name one of them."
         )
     rooms = settings.backgrounds or settings.data / "backgrounds"
     weights = {name: settings.weights.get(name, 1.0) for name in folders}
@@ -155,7 +156,7 @@ def _new_model(settings: TrainSettings) -> keras.Model:
         try:
             earlier = keras.models.load_model(settings.start_from, compile=False, safe_mode=True)
             model.set_weights(earlier.get_weights())
-        except (OSError, ValueError, TypeError) as error:
+        except Exception as error:  # Keras raises almost anything on a file that is no model
             reason = str(error).partition("\n")[0]
             raise UserError(
                 f"{settings.start_from} cannot be started from ({reason}); give a .keras file of "
@@ -295,9 +296,7 @@ def _open_folder(settings: TrainSettings, out: Path) -> int:
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         }
-        beside = out / "settings.part.json"
-        beside.write_text(json.dumps(text, indent=2) + "\n")
-        beside.replace(path)
+        write_whole(path, (json.dumps(text, indent=2) + "\n").encode())
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
     return done
@@ -322,7 +321,7 @@ def _earlier_settings(path: Path) -> TrainSettings:
 
 def _difference(earlier: TrainSettings, now: TrainSettings) -> str:
     before, after = earlier.resumed_by, now.resumed_by
-    return ", ".join(f"{key}: {before[key]}" for key in before if before[key] != after[key])
+    return ", ".join(f"{option(key)} {before[key]}" for key in before if before[key] != after[key])
 
 
 def _cosine(peak: float, epochs: int) -> Callable[[int], float]:

@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, m
 from seg_stream.training.networks import ARCHITECTURES
 
 
+def option(field: str) -> str:
+    """The option of `seg-train` that sets a field."""
+    return f"--{field.removesuffix('s') if field == 'weights' else field.replace('_', '-')}"
+
+
 class TrainSettings(BaseModel):
     """A run's settings; two runs with the same ones see the same samples in the same order."""
 
@@ -54,22 +59,22 @@ class TrainSettings(BaseModel):
     def _fits(self) -> Self:
         if self.arch not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
-            raise ValueError(f"the architecture {self.arch} is not known; choose one of {known}")
+            raise ValueError(f"--arch {self.arch} is not known; choose one of {known}")
         multiple = ARCHITECTURES[self.arch].multiple
         if self.size[0] % multiple or self.size[1] % multiple:
             width, height = self.size
             raise ValueError(
-                f"the size {width}x{height} does not fit; {self.arch} needs sides divisible by "
+                f"--size {width}x{height} does not fit; {self.arch} needs sides divisible by "
                 f"{multiple}"
             )
         if self.imagenet and self.start_from:
             raise ValueError("both --imagenet and --start-from are given; choose one of them")
         if self.imagenet and self.arch != "unet_lite":
-            raise ValueError(f"ImageNet weights are for unet_lite, not for {self.arch}")
+            raise ValueError(f"--imagenet is for unet_lite, not for {self.arch}; leave it out")
         if self.samples < self.batch or self.validation < self.batch:
             raise ValueError(
-                f"a batch of {self.batch} is more than the samples of an epoch ({self.samples}, "
-                f"{self.validation} for validation)"
+                f"--batch {self.batch} is more than --samples {self.samples} or --validation "
+                f"{self.validation}; make it smaller"
             )
         return self
 

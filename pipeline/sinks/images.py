@@ -16,7 +16,7 @@ from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.picture import to_bgr
 from seg_stream.pipeline.sinks.contract import Sink
-from seg_stream.pipeline.sinks.part_file import PartFile, require_free
+from seg_stream.pipeline.sinks.part_file import require_free, write_whole
 from seg_stream.pipeline.sources.images import SUFFIXES
 
 TRANSPARENT = (".png", ".webp")
@@ -64,18 +64,7 @@ class ImageSink(Sink):
     def write(self, frame: Frame) -> None:
         """See `Sink.write`."""
         path = self._paths[frame.index]
-        part = PartFile(path, overwrite=self._overwrite)
-        try:
-            part.path.write_bytes(encode(frame, path, self._transparent))
-            part.commit()
-        except OSError as error:
-            part.discard()
-            raise SegStreamError(
-                f"{path} cannot be written to its end ({error.strerror})."
-            ) from error
-        except BaseException:
-            part.discard()
-            raise
+        write_whole(path, encode(frame, path, self._transparent), overwrite=self._overwrite)
 
     def finish(self) -> None:
         """Every picture is whole already."""

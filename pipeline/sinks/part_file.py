@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from secrets import token_hex
 
-from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.errors import SegStreamError, UserError
 
 
 class PartFile:
@@ -40,6 +40,26 @@ class PartFile:
     def discard(self) -> None:
         """Remove what was written."""
         self.path.unlink(missing_ok=True)
+
+
+def write_whole(target: Path, content: bytes, *, overwrite: bool = True) -> None:
+    """Write a file of known content, whole or not at all.
+
+    Raises:
+        UserError: see `PartFile`; what was there before is untouched.
+        SegStreamError: the file system refuses, for instance because it is full.
+    """
+    part = PartFile(target, overwrite=overwrite)
+    try:
+        part.path.write_bytes(content)
+        part.commit()
+    except OSError as error:
+        raise SegStreamError(
+            f"{target} cannot be written to its end ({error.strerror}); free space, or choose "
+            "another folder."
+        ) from error
+    finally:
+        part.discard()
 
 
 def publish(path: Path, target: Path, *, overwrite: bool) -> None:

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from seg_stream.engines.model_info import METADATA_KEY, ModelInfo
 from seg_stream.export.command import app, parse_size
-from seg_stream.export.onnx_export import write_whole
 from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.sinks.part_file import write_whole
 
 if TYPE_CHECKING:
     import keras
@@ -145,6 +145,6 @@ def test_other_sizes_are_refused(text: str) -> None:
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").mkdir()
-    with pytest.raises(UserError, match="cannot be written"):
+    with pytest.raises(UserError, match="is a folder"):
         write_whole(tmp_path / "m.onnx", b"content")
     assert [path.name for path in tmp_path.iterdir()] == ["m.onnx"]

@@ -47,6 +47,25 @@ def test_files_that_are_no_models_are_named(tmp_path: Path) -> None:
         load_keras(tmp_path / "other.keras")
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[]",
+        "null",
+        '{"module": "keras", "class_name": "Sequential", "config": {"layers": [7]}}',
+        '{"module": "keras", "class_name": "Sequential", "config": null, "build_config": 3}',
+        '{"module": "os", "class_name": "system", "config": {}}',
+    ],
+)
+def test_a_harmed_description_is_said_in_one_sentence(tmp_path: Path, config: str) -> None:
+    whole, harmed = saved(tmp_path / "m.keras", layers.ReLU()), tmp_path / "harmed.keras"
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(harmed, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, config if name == "config.json" else source.read(name))
+    with pytest.raises(UserError, match=r"harmed\.keras"):
+        load_keras(harmed)
+
+
 def test_an_unknown_layer_is_named(tmp_path: Path) -> None:
     class Mystery(layers.Layer):  # type: ignore[misc]
         def call(self, x: keras.KerasTensor) -> keras.KerasTensor:

@@ -69,6 +69,15 @@ def test_a_mask_of_zeros_and_ones_is_a_mask(folder: Path) -> None:
     assert (load_people(folder, "train").portraits[0].alpha_hw == before).all()
 
 
+def test_a_mask_of_sixteen_bits_is_a_mask(folder: Path) -> None:
+    path = str(folder / "masks" / "p0.png")
+    before = load_people(folder, "train").portraits[0].alpha_hw
+    mask = cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+    for white in (1, 65535):
+        cv2.imwrite(path, (mask > 0).astype(np.uint16) * np.uint16(white))
+        assert (load_people(folder, "train").portraits[0].alpha_hw == before).all()
+
+
 def colour_mask(folder: Path) -> None:
     cv2.imwrite(str(folder / "masks" / "p0.png"), np.full((164, 110, 3), (0, 9, 255), np.uint8))
 

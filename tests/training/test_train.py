@@ -100,6 +100,19 @@ def test_the_same_seed_gives_the_same_curves(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_half_precision_trains_and_leaves_a_plain_model(tmp_path: Path, precision: str) -> None:
+    import keras
+
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    half = ["--precision", precision]
+    subprocess.run(command(data, out, 1, *half), env=environment(), check=True, timeout=240)
+    subprocess.run(command(data, out, 2, *half), env=environment(), check=True, timeout=240)
+    assert [int(row["epoch"]) for row in rows(out)] == [0, 1]
+    model = keras.models.load_model(out / "final.keras")
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
 def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
     still = ["--rate", "1e-30", "--patience", "2"]  # steps too small to change a weight
@@ -113,12 +126,13 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--arch", "resnet"], "the architecture resnet is not known; choose one of unet"),
+        (["--arch", "resnet"], "seg-train: --arch resnet is not known; choose one of unet"),
         (["--size", "100x64"], "needs sides divisible by"),
         (["--weight", "ccp"], "is not FOLDER=NUMBER"),
-        (["--weight", "cpp=1"], "A weight is given for cpp, but the folders of pairs are ccp"),
+        (["--weight", "cpp=1"], "--weight names cpp, but the folders of pairs are ccp"),
         (["--start-from", "nothing.keras"], "nothing.keras cannot be started from"),
-        (["--batch", "64"], "is more than the samples of an epoch"),
+        (["--batch", "64"], "--batch 64 is more than --samples 16 or --validation 8"),
+        (["--rate", "-1"], "--rate is -1.0, which does not fit: input should be greater than 0"),
         (["--backgrounds", "."], "has no .jpg background"),
     ],
 )
@@ -166,7 +180,7 @@ def test_another_run_in_the_folder_is_kept(tmp_path: Path) -> None:
         env=environment(), capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert result.returncode == 2
-    assert "holds a run with other settings (rate: 0.001)" in result.stderr
+    assert "holds a run with other settings (--rate 0.001)" in result.stderr
     assert (out / "last.keras").read_bytes() == before
 
 

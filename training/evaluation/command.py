@@ -17,6 +17,7 @@ from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.sinks.part_file import check_target, write_whole
 from seg_stream.training.evaluation.report import (
     Report,
     measure_flicker,
@@ -75,6 +76,8 @@ def seg_eval(
     try:
         if data is None and not video:
             raise UserError("There is nothing to score on; give --data, or --video, or both.")
+        if json_path:
+            check_target(json_path, overwrite=True)
         if worst:
             worst.mkdir(parents=True, exist_ok=True)
         reports = _measure(
@@ -153,9 +156,7 @@ def _write_json(reports: list[Report], path: Path, split: str, threads: int) -> 
         "threads": threads,
         "models": [report.as_json() for report in reports],
     }
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(text, indent=2) + "\n")
-    beside.replace(path)
+    write_whole(path, (json.dumps(text, indent=2) + "\n").encode())
 
 
 def main() -> None:
