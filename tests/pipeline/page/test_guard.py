@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -70,6 +71,12 @@ def test_an_address_in_use_is_named(here: PageSink, controls: Controls) -> None:
     port = urlsplit(here.url).port
     with pytest.raises(UserError, match=rf"cannot be served on 127\.0\.0\.1:{port} .*--serve"):
         PageSink(str(port), controls)
+
+
+def test_without_aiohttp_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(UserError, match=r"pip install 'seg-stream\[page\]'"):
+        PageSink("0", Controls())
 
 
 def test_on_this_machine_the_address_is_enough(here: PageSink) -> None:
