@@ -21,6 +21,7 @@ from seg_stream.pipeline.live.session import LiveSession, LiveStatus
 from seg_stream.pipeline.live.settings import LiveSettings, settings_of
 from seg_stream.pipeline.live.snapshot import SnapshotSink
 from seg_stream.pipeline.outputs import SinkOptions, open_sink
+from seg_stream.pipeline.page.guard import parse_address
 from seg_stream.pipeline.sinks.virtual_camera import VirtualCameraSink
 from seg_stream.pipeline.sinks.window import WindowSink
 from seg_stream.pipeline.sources.reconnecting import LiveSource
@@ -56,11 +57,13 @@ class LiveOptions:
         """Refuse what cannot be.
 
         Raises:
-            UserError: a number is none that can be, or there is no output.
+            UserError: a number or the page's address is none that can be, or there is no output.
         """
         for name, value in (("--duration", self.duration_s), ("--fps-target", self.fps_target)):
             if value is not None and not (0 < value < math.inf):
                 raise UserError(f"{name} is {value:g}, expected a number above 0.")
+        if self.serve is not None:
+            parse_address(self.serve)
         if not (self.preview or self.virtual_camera or self.output or self.serve):
             raise UserError(
                 "With --no-preview the picture goes nowhere; add --virtual-camera, --serve or "

@@ -63,6 +63,7 @@ REFUSED = {
     "nothing to show it": (("--no-preview",), "goes nowhere"),
     "no time at all": (("--duration", "0"), "--duration is 0"),
     "no rate": (("--fps-target", "-1"), "--fps-target is -1"),
+    "no address": (("--serve", "::1:80"), "expected PORT or HOST:PORT"),
     "transparent": (("--bg", "transparent"), "cannot be transparent"),
     "no such background": (("--bg", "nowhere.jpg"), "nowhere.jpg does not exist"),
     "no such settings": (("--config", "nowhere.toml"), "nowhere.toml"),
