@@ -18,6 +18,7 @@ from seg_stream.benchmarks.fake_camera import Mishap
 from seg_stream.benchmarks.live_stage import Stage, Trouble, Watching
 from seg_stream.pipeline.live.clock import Clock
 from seg_stream.pipeline.live.session import LiveStatus
+from seg_stream.pipeline.sources.reconnecting import STALL_FRAMES, STALL_S
 
 KINDS: tuple[Literal["stall", "unplug", "corrupt", "busy"], ...] = (
     "stall", "unplug", "corrupt", "busy",
@@ -29,8 +30,8 @@ STRANGER = 0.15
 BACK_S = 1.0
 """So soon after the camera's return the picture must be back."""
 
-QUIET_S = 0.5
-"""An output hears something at least this often."""
+QUIET_S = 0.15
+"""An output hears something this much after a stall can be seen, or earlier."""
 
 WARM_UP, ALLOWED_MIB = 0.3, 20.0
 """Part of the run whose memory does not count; what the fitted line may rise over the rest."""
@@ -60,6 +61,8 @@ class Played:
     status: LiveStatus
     sink: Watching
     script: list[Mishap]
+    stall_s: float
+    """So long without a frame is a stall."""
     slack_s: float = 0.0
     """What a busy machine may take longer."""
     memory: list[tuple[float, float]] = field(default_factory=list)
@@ -82,7 +85,7 @@ class Played:
         if any(after.pts <= before.pts for before, after in pairwise(seen)):
             found.append("Times did not grow.")
         gap_s = max(after.at_s - before.at_s for before, after in pairwise(seen))
-        if gap_s > QUIET_S + self.slack_s:
+        if gap_s > self.stall_s + QUIET_S + self.slack_s:
             found.append(f"The output heard nothing for {gap_s:.2f} s.")
         for mishap in self.script:
             end_s = mishap.at_s + mishap.for_s
@@ -116,7 +119,8 @@ def play(clock: Clock, *, seconds: float, rate: int, model: Path | None = None) 
     for at_s, line in stage.lines if model is None else ():
         print(f"{at_s:7.1f} s  {line}")
     slack_s = 0.5 if model is None else 0.0
-    return Played(status, stage.sink, mishaps(seconds), slack_s, memory)
+    stall_s = max(STALL_S, STALL_FRAMES / rate)
+    return Played(status, stage.sink, mishaps(seconds), stall_s, slack_s, memory)
 
 
 def _watch_memory(stage: Stage, seconds: float, memory: list[tuple[float, float]]) -> None:

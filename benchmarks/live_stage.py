@@ -72,6 +72,8 @@ class Seen:
     likeness: float
     captured_s: float
     pts: int
+    corner: tuple[int, ...]
+    """The first pixel of each plane."""
 
 
 class Watching(Sink):
@@ -99,6 +101,7 @@ class Watching(Sink):
                 likeness(luma),
                 frame.captured_s - self._start_s,
                 frame.pts,
+                tuple(int(plane[0, 0]) for plane in frame.planes),
             )
         )
         if self._pause_s:

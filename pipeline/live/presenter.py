@@ -119,18 +119,14 @@ class Presenter:
         """Nothing came for a moment: keep the placeholder going, or begin with it.
 
         Args:
-            absence: why there is no picture, if that is known.
+            absence: why there is no picture; None if it is only a moment.
             detail: a sentence about it for the log.
         """
         if self._controls.current.paused:
             absence, detail = Absence.PAUSED, ""
-        now_s = self._clock.now_s()
-        if absence is None:
-            if self.absence is None and now_s - self._good_s < FREEZE_S:
-                return
-            absence = self.absence or Absence.LATE
-            detail = detail or "The network gives no mask."
-        self._stand_in(absence, detail)
+        absence = absence or self.absence
+        if absence:
+            self._stand_in(absence, detail or self.detail)
 
     def _is_late(self, masked: Masked) -> bool:
         frame_s = masked.frame.captured_s

@@ -25,7 +25,7 @@ from seg_stream.pipeline.live.controls import Controls
 from seg_stream.pipeline.live.governor import Governor, levels_of
 from seg_stream.pipeline.live.latency import Percentiles
 from seg_stream.pipeline.live.outlet import Outlet, OutletFigures
-from seg_stream.pipeline.live.presenter import Presenter
+from seg_stream.pipeline.live.presenter import FREEZE_S, Presenter
 from seg_stream.pipeline.live.shelf import Shelf
 from seg_stream.pipeline.live.slot import Slot
 from seg_stream.pipeline.live.worker import Masked, Network, OpenEngine
@@ -124,7 +124,7 @@ class LiveSession(Closable):
         self._governor = Governor(levels_of(model, float(source.rate)), fps_target, say)
         self._network = Network(
             self._governor, load or (lambda name: open_engine(engine, name, threads=threads)),
-            self._clock,
+            self._clock, say,
         )  # fmt: skip
         try:
             self._shelf = Shelf(controls.current.background, self._clock, say)
@@ -141,6 +141,7 @@ class LiveSession(Closable):
         )
         self._start_s = self._end_s = self._clock.now_s()
         self._no_picture: str | None = None
+        self._busy_s: float | None = None  # since when the network works on a frame
         self._rested = False
         self._running = self._closed = False
         self._over = Event()
@@ -272,8 +273,9 @@ class LiveSession(Closable):
             if isinstance(item, NoPicture):
                 self._no_picture = item.reason
             elif item is not None:
-                self._no_picture = None
+                self._no_picture, self._busy_s = None, self._clock.now_s()
                 masked = self._mask(item)
+                self._busy_s = None
                 try:
                     self._inbox.hand_over(masked)
                 except ChannelEnded:
@@ -302,7 +304,10 @@ class LiveSession(Closable):
             elif (reason := self._no_picture) is not None:
                 presenter.idle(Absence.NO_PICTURE, reason)
             else:
-                presenter.idle(None, "")
+                busy_s = self._busy_s
+                hangs = busy_s is not None and self._clock.now_s() - busy_s > FREEZE_S
+                late = "The network gives no mask." if hangs else ""
+                presenter.idle(Absence.LATE if hangs else None, late)
             if presenter.absence in (None, Absence.LATE):
                 now_s = self._clock.now_s()
                 governor.judge(now_s, self._source.health.frames, presenter.ledger.shown)

@@ -57,7 +57,14 @@ class Network:
         UserError: a model cannot be used.
     """
 
-    def __init__(self, governor: Governor, open_engine: OpenEngine, clock: Clock) -> None:
+    def __init__(
+        self,
+        governor: Governor,
+        open_engine: OpenEngine,
+        clock: Clock,
+        say: Callable[[str], None],
+    ) -> None:
+        self._say = say
         self._governor, self._open, self._clock = governor, open_engine, clock
         self.notes: list[str] = []
         """What the engines had to say when they were loaded."""
@@ -148,6 +155,7 @@ class Network:
     def _reload(self) -> Engine:
         engine = self._engines[self._model] = self._open(self._model)
         self._last_name = engine.name
+        self._say(f"The network was loaded again: {engine.name}.")
         return engine
 
     def close(self) -> None:
