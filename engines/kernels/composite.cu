@@ -206,7 +206,7 @@ extern "C" __global__ void blend(const BlendArguments a) {
     blend_row<4>(a, 0, x, y, edge, alpha[0]);
     blend_row<4>(a, 0, x, y + 1, edge, alpha[1]);
     if (!a.across) {
-#pragma unroll
+#pragma unroll 1
         for (int i = 1; i < 3; i++) {
             blend_row<4>(a, i, x, y, edge, alpha[0]);
             blend_row<4>(a, i, x, y + 1, edge, alpha[1]);
@@ -222,7 +222,7 @@ extern "C" __global__ void blend(const BlendArguments a) {
         pairs[0][0] = 0.5f * (pairs[0][0] + pairs[1][0]);
         pairs[0][1] = 0.5f * (pairs[0][1] + pairs[1][1]);
     }
-#pragma unroll
+#pragma unroll 1
     for (int i = 1; i < 3; i++) {
         blend_row<2>(a, i, x / 2, a.down ? y / 2 : y, edge, pairs[0]);
         if (!a.down) blend_row<2>(a, i, x / 2, y + 1, edge, pairs[1]);

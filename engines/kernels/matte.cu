@@ -34,7 +34,7 @@ __device__ inline unsigned spread(unsigned set, unsigned open) {
 }
 
 // In one block, for a flood has to know when it is over; the mask is small.
-extern "C" __global__ void parts(const PartsArguments a) {
+extern "C" __global__ void __launch_bounds__(1024) parts(const PartsArguments a) {
     const int words = (a.width + 31) / 32, count = words * a.height;
     int sure = 0, faults = 0;
     for (int i = threadIdx.x; i < count; i += blockDim.x) {

@@ -16,7 +16,9 @@ from seg_stream.engines.device_engine import DeviceEngine
 from seg_stream.engines.kernels import FOLDER
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 
-KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(const (\w+) a\)')
+KERNEL = re.compile(
+    r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(const (\w+) a\)'
+)
 SHIM = Path(__file__).with_name("shim.h")
 
 

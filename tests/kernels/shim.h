@@ -12,8 +12,7 @@
 #define __global__
 #define __device__
 #define __host__
-#define __noinline__
-#define __forceinline__ inline
+#define __launch_bounds__(threads)
 #define __restrict__
 #define __shared__ static
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from host_gpu import KERNEL
 
 from seg_stream.engines.kernels import FOLDER, STAMP, ptx, source_hash
 
@@ -30,7 +31,7 @@ def test_it_holds_every_kernel_for_the_oldest_gpu_and_is_small(file: str) -> Non
     text = ptx(file).decode().rstrip("\0")
     assert re.search(r"^\.target sm_75$", text, re.M)
     source = (FOLDER / f"{file}.cu").read_text()
-    kernels = re.findall(r'extern "C" __global__ void (\w+)\(', source)
+    kernels = [name for name, _ in KERNEL.findall(source)]
     assert kernels
     assert sorted(re.findall(r"^\.visible \.entry (\w+)\(", text, re.M)) == sorted(kernels)
     assert len(text) < MOST_BYTES
@@ -48,11 +49,11 @@ def test_every_gpu_takes_it_without_spills(file: str, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    found = re.search(r"_HERE_=(\S+)", folder.stderr)
-    assert found
+    here = re.search(r"_HERE_=(\S+)", folder.stderr)
+    assert here
     for architecture in ARCHITECTURES:
         made = subprocess.run(
-            [f"{found[1]}/ptxas", "-v", f"-arch={architecture}", "-o", "/dev/null", str(path)],
+            [f"{here[1]}/ptxas", "-v", f"-arch={architecture}", "-o", "/dev/null", str(path)],
             capture_output=True,
             text=True,
             check=True,
@@ -60,3 +61,11 @@ def test_every_gpu_takes_it_without_spills(file: str, tmp_path: Path) -> None:
         spills = re.findall(r"(\d+) bytes spill", made.stderr)
         assert spills, made.stderr
         assert set(spills) == {"0"}, architecture
+        # A GPU has 65,536 registers for a block, and refuses one that wants more.
+        found = re.findall(r"entry function '(\w+)'(?s:.*?)Used (\d+) registers", made.stderr)
+        assert found, made.stderr
+        for name, registers in found:
+            assert int(registers) * (1024 if name == "parts" else 256) <= 65536, (
+                name,
+                architecture,
+            )
