@@ -143,6 +143,7 @@ class _Search:
         first = self.open("cuda", build=False) or self.open("onnxruntime", build=False)
         if first is None:
             raise self.failure()
+        first.notes = [*first.notes, *self.notes(first)]
 
         def later(stop: Event) -> Engine:
             for name in wanted:

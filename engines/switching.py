@@ -28,7 +28,11 @@ class SwitchingEngine(Engine):
         self._current = first
         self.name, self.info = first.name, first.info
         self.input, self.output = first.input, first.output
-        self.notes: list[str] = list(first.notes)
+        self.notes: list[str] = [
+            *first.notes,
+            f"An engine of {what} is being built while {first.name} runs; one that is not finished "
+            "in time is thrown away, and --require-gpu waits for it, once.",
+        ]
         self._what = what
         self._frames = 0
         self._lock = Lock()
@@ -77,10 +81,6 @@ class SwitchingEngine(Engine):
         try:
             engine = open_later(self._stop)
         except Stopped:
-            self.notes.append(
-                f"The engine of {self._what} was not finished in time and is thrown away; "
-                "--require-gpu waits for it, once."
-            )
             return
         except Exception as error:  # whatever a library raises: the first engine still runs
             self.notes.append(f"{self._what} cannot be used: {error}")

@@ -136,11 +136,13 @@ def test_where_nothing_is_to_be_built_it_says_so(
 
 @pytest.mark.usefixtures("runtime")
 def test_a_stream_begins_on_onnx_runtime_and_changes_over(
-    builds: Builds, brightness_model: Path
+    builds: Builds, brightness_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("seg_stream.engines.select.has_driver", lambda: True)
     with open_engine("auto", brightness_model) as engine:
         assert isinstance(engine, SwitchingEngine)
         assert engine.name.startswith("ONNX Runtime")
+        assert "not tensorrt: The package tensorrt is not installed" in engine.notes[0]
         masks = [engine.infer(noise(engine))]
         engine.wait()
         masks.append(engine.infer(noise(engine)))
