@@ -287,6 +287,7 @@ class PageServer(Closable):
         try:
             answer = _streamed("text/event-stream")
             await answer.prepare(request)
+            await answer.write(b"retry: 1000\n\n")  # ms until a browser tries again
             while not self._stop.is_set():
                 changed = self._changed
                 line = f"data: {json.dumps(self._actions.state())}\n\n"

@@ -251,6 +251,18 @@ def test_a_page_that_is_not_seen_takes_no_pictures(tab: Any) -> None:
         until(tab, lambda: sink.watched)
 
 
+def test_a_page_that_stays_open_goes_on_when_the_program_is_back(tab: Any) -> None:
+    with PageSink("0", Controls()) as sink:
+        sink.write(frame(60))
+        opened(tab, sink.url)
+    tab.wait_for_selector("#badge:has-text('does not answer')")
+    with PageSink(str(urlsplit(sink.url).port), Controls()) as again:
+        again.write(frame(200))
+        until(tab, lambda: near(tab, (32, 18), (200, 200, 200)))
+        tab.wait_for_selector("#badge", state="hidden")
+        assert again.watched
+
+
 def test_with_the_token_it_plays_and_with_another_there_is_nothing(tab: Any) -> None:
     with PageSink("0.0.0.0:0", Controls()) as sink:
         sink.write(frame(150))

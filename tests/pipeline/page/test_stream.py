@@ -170,7 +170,9 @@ def test_changes_and_figures_are_told() -> None:
         closing(Watcher(sink, "/api/events")) as watcher,
     ):
         assert b"text/event-stream" in watcher.head()
-        states = (json.loads(chunk.removeprefix(b"data: ")) for chunk in watcher.chunks())
+        chunks = watcher.chunks()
+        assert next(chunks) == b"retry: 1000\n\n"
+        states = (json.loads(chunk.removeprefix(b"data: ")) for chunk in chunks)
         assert next(states)["status"] == "30.0 fps"
         line[0] = "12.0 fps"
         assert next(states)["status"] == "12.0 fps"  # a second later
