@@ -5,7 +5,8 @@
 Each sees the same composites in the same order, at the same size, from random weights, for the same
 number of epochs; `unet_lite` once more from ImageNet weights if they are given. The table goes to
 `docs/architectures.md`, a picture of the first validation samples beside it. Interrupted, the same
-command goes on where it was.
+command goes on where it was. What a network costs does not depend on what it learned: `--prices`
+measures that alone, in a minute.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +25,21 @@ import cv2
 import numpy as np
 
 from seg_stream.benchmarks.operations import Operations, count_operations
+from seg_stream.engines.model_info import METADATA_KEY, ModelInfo
+from seg_stream.engines.select import open_engine
 from seg_stream.export.command import parse_size
+from seg_stream.export.interface import read_interface
+from seg_stream.export.keras_to_onnx import keras_to_onnx
 from seg_stream.export.onnx_export import export_onnx
 from seg_stream.pipeline.errors import SegStreamError
+from seg_stream.training.evaluation.report import time_engines
+from seg_stream.training.evaluation.suite import Case
 from seg_stream.training.networks import ARCHITECTURES
 from seg_stream.training.run import read_casts, train
 from seg_stream.training.settings import TrainSettings
+
+PRICED_SIZE = (160, 256)
+PRICED_THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,8 @@ class Row:
 def main() -> int:
     """Train what is not trained yet, score all, write the table; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--prices", action="store_true", help="train nothing, print the costs")
     parser.add_argument("--runs", type=Path, default=Path("runs/architectures"))
     parser.add_argument("--imagenet", type=Path)
     parser.add_argument("--size", default="128x96")
@@ -53,11 +66,17 @@ def main() -> int:
     parser.add_argument("--table", type=Path, default=Path("docs/architectures.md"))
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if options.prices:
+        print(prices())
+        return 0
+    if not options.data:
+        parser.error("--data is missing; give the folder of pairs, or --prices")
     try:
         text = compare(options)
     except SegStreamError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    text += "\n" + prices()
     options.table.write_text(text)
     print(text)
     return 0
@@ -117,6 +136,46 @@ def table(rows: list[Row], size: str, composites: int) -> str:
             f"| {operations.multiply_adds / 1e6:,.0f} M | {row.latency_ms:.1f} ms |"
         )
     return "\n".join(lines) + "\n"
+
+
+def prices() -> str:
+    """What each costs at its default width and `portrait-lite`'s size, as a Markdown table."""
+    height, width = PRICED_SIZE
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        models = {name: _untrained(name, Path(folder)) for name in ARCHITECTURES}
+        engines = [
+            stack.enter_context(open_engine("onnxruntime", model, threads=PRICED_THREADS))
+            for model in models.values()
+        ]
+        grey = np.full((height, width, 3), 128, np.uint8)
+        times_ms = time_engines(engines, Case(grey, grey[..., 0]), runs=30)
+        counts = [count_operations(model) for model in models.values()]
+    lines = [
+        f"What one frame of {width}x{height} costs, whatever was learned: ONNX Runtime with",
+        f"{PRICED_THREADS} threads, all in one run, taking turns; median of 30.",
+        "",
+        "| network | parameters | multiply-adds | latency |",
+        "|---|---|---|---|",
+    ]
+    for (name, arch), count, time_ms in zip(ARCHITECTURES.items(), counts, times_ms, strict=True):
+        lines.append(
+            f"| `{name}`, width {arch.width} | {count.parameters / 1e6:.2f} M "
+            f"| {count.multiply_adds / 1e6:,.0f} M | {time_ms:.1f} ms |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _untrained(name: str, folder: Path) -> Path:
+    import onnx
+
+    arch = ARCHITECTURES[name]
+    model = arch.build((*PRICED_SIZE, 3), arch.width)
+    graph = keras_to_onnx(model, read_interface(model))
+    info = ModelInfo(name=name, version="", trained_on="", licence="")
+    graph.metadata_props.add(key=METADATA_KEY, value=info.model_dump_json())
+    path = folder / f"{name}.onnx"
+    onnx.save(graph, path)
+    return path
 
 
 def _score(models: list[Path], data: Path, scores: Path) -> None:

@@ -42,6 +42,10 @@ STANDING = 1.65
 """A person this many times as high as wide stands, 7.5 heads high; others show head and shoulders.
 It parts the street photographs (1.7 and more) from the portraits (1.63 and less)."""
 
+FUSION_RADII = (20, 4)
+"""Pixels of the two blurs that part the person's colour from the room's."""
+FUSION_REACH = 2 * sum(FUSION_RADII)
+
 CUT = 20
 """Alpha, 0..255, above which a person at the picture's edge is cut by it."""
 
@@ -244,8 +248,14 @@ def _grey(mask: npt.NDArray[Any], path: Path) -> Image:
 
 
 def _portrait(name: str, image: Image, alpha: Image) -> Portrait:
-    colour = blur_fusion(image.astype(np.float32), unit(alpha), (20, 4))
-    foreground = np.rint(colour).astype(np.uint8)
+    # Beyond the blurs' reach nothing of the person is left to be told from the room.
+    near = tuple(
+        slice(max(0, first - FUSION_REACH), end + FUSION_REACH)
+        for first, end in (_extent(alpha, axis, above=0) for axis in (1, 0))
+    )
+    foreground = image.copy()
+    colour = blur_fusion(image[near].astype(np.float32), unit(alpha[near]), FUSION_RADII)
+    foreground[near] = np.rint(colour).astype(np.uint8)
     (top, bottom), (left, right) = _extent(alpha, axis=1), _extent(alpha, axis=0)
     standing = bottom - top > STANDING * (right - left)
     head = max(1.0, (1 / 7.5 if standing else 0.55) * (bottom - top))
@@ -266,6 +276,6 @@ def _portrait(name: str, image: Image, alpha: Image) -> Portrait:
     )
 
 
-def _extent(alpha: Image, axis: int) -> tuple[int, int]:
-    inside = np.flatnonzero((alpha > 127).any(axis=axis))
+def _extent(alpha: Image, axis: int, above: int = 127) -> tuple[int, int]:
+    inside = np.flatnonzero((alpha > above).any(axis=axis))
     return int(inside[0]), int(inside[-1]) + 1
