@@ -13,7 +13,7 @@ from host_gpu import KERNEL
 from seg_stream.engines.kernels import FOLDER, STAMP, ptx, source_hash
 
 FILES = sorted(path.stem for path in FOLDER.glob("*.cu"))
-ARCHITECTURES = ["sm_75", "sm_86", "sm_90", "sm_120"]
+ARCHITECTURES = ["sm_75", "sm_90", "sm_120"]
 MOST_BYTES = 400_000
 
 nvcc = shutil.which("nvcc")
