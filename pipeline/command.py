@@ -250,7 +250,7 @@ def seg_stream(
         if several and matte:
             raise UserError("--matte names one file, but there are several inputs; leave it out.")
         wanted = Job(
-            input[0], output, bg or BLUR, model, chosen,
+            input[0], output, BLUR if bg is None else bg, model, chosen,
             every=every, encoding=encoding, matte_output=matte,
             trim=None if trim is None else parse_trim(trim),
             overwrite=overwrite, segment_s=segment,
