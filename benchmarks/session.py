@@ -96,7 +96,7 @@ def _file(job: Job, stop: Event | None = None) -> Seen:
     ):
         run = stream(source, effect, [stamps], stop=stop, progress=seen).run
     stage_ms = {name: run.mean_ms(name) for name in run.busy_s}
-    return Seen(stamps.times_s, stamps.cpu_s, run.dropped, stage_ms=stage_ms)
+    return Seen(stamps.times_s, stamps.cpu_s, dropped=0, stage_ms=stage_ms)
 
 
 def _live(job: Job, pictures: list[av.VideoFrame], rate: int, seconds: float) -> Seen:

@@ -82,10 +82,9 @@ def report(summary: Summary, output: Path | None) -> None:
     run = summary.run
     stages = ", ".join(f"{name} {run.mean_ms(name):.1f}" for name in run.busy_s)
     each = f", ms a frame: {stages}" if stages else ""
-    dropped = f", {run.dropped} dropped" if run.dropped else ""
     where = f" -> {output}" if output else ""
     resumed = f" and {summary.resumed} done before" if summary.resumed else ""
-    say(f"{run.items} frames{resumed}{dropped}, {run.fps:.1f} fps{each}; {summary.engine}{where}")
+    say(f"{run.items} frames{resumed}, {run.fps:.1f} fps{each}; {summary.engine}{where}")
 
 
 def report_batch(summary: BatchSummary) -> None:
@@ -113,7 +112,6 @@ def as_json(summary: Summary, output: Path | None) -> dict[str, object]:
         "output": str(output) if output else None,
         "frames": summary.frames,
         "resumed": summary.resumed,
-        "dropped": run.dropped,
         "fps": round(run.fps, 3),
         "seconds": round(run.wall_s, 3),
         "stage_ms": {name: round(run.mean_ms(name), 3) for name in run.busy_s},

@@ -30,13 +30,12 @@ class Stage:
 
 @dataclass
 class RunReport:
-    """What a run did: items that came out, items dropped, and each stage's busy seconds.
+    """What a run did: items that came out, and each stage's busy seconds.
 
     `stopped`: it was asked to stop before the source ended.
     """
 
     items: int = 0
-    dropped: int = 0
     stopped: bool = False
     wall_s: float = 0.0
     busy_s: dict[str, float] = field(default_factory=dict)
@@ -48,13 +47,12 @@ class RunReport:
         return self.items / self.wall_s if self.wall_s else 0.0
 
     def mean_ms(self, stage: str) -> float:
-        """Mean time a stage was busy with an item, also with those that were dropped later."""
+        """Mean time a stage was busy with an item."""
         return 1000 * self.busy_s[stage] / max(self.calls[stage], 1)
 
     def add(self, other: RunReport) -> None:
         """Count another run, made after this one, with this one."""
         self.items += other.items
-        self.dropped += other.dropped
         self.stopped = other.stopped
         self.wall_s += other.wall_s
         for name, busy_s in other.busy_s.items():
@@ -72,20 +70,17 @@ def run(
     stages: Sequence[Stage],
     sink: Stage,
     *,
-    live: bool = False,
     stop: Event | None = None,
     progress: Callable[[RunReport], None] | None = None,
 ) -> RunReport:
     """Pull items from `source` through `stages`, each in its own thread, into `sink`.
 
-    The sink runs in the caller's thread (windows and signals want the main one). A live run keeps
-    only the newest item between two stages and counts what it dropped.
+    The sink runs in the caller's thread; between two stages few items wait.
 
     Args:
         source: iterated in a thread named `read`; a generator is closed there at the end.
         stages: called in order, each item's result being the next stage's item.
         sink: called with the last stage's results; returns nothing.
-        live: drop instead of wait.
         stop: once set, the source is not asked again and what is on its way is finished.
         progress: called after each item, in the caller's thread, with the report so far.
 
@@ -95,9 +90,7 @@ def run(
     """
     names = ["read", *(stage.name for stage in stages), sink.name]
     report = RunReport(busy_s=dict.fromkeys(names, 0.0), calls=dict.fromkeys(names, 0))
-    channels: list[Channel[Any]] = [
-        Channel(1 if live else CAPACITY, newest_only=live) for _ in range(len(stages) + 1)
-    ]
+    channels: list[Channel[Any]] = [Channel(CAPACITY) for _ in range(len(stages) + 1)]
     failure = _FirstError()
 
     def cancel(name: str, error: BaseException) -> None:
@@ -162,7 +155,6 @@ def run(
             if thread.ident is not None:
                 thread.join()
     report.wall_s = perf_counter() - start
-    report.dropped = sum(channel.dropped for channel in channels)
     failure.raise_if_set()
     return report
 

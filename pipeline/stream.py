@@ -57,7 +57,6 @@ def stream(
             source,
             effect.stages,
             Stage("write", write),
-            live=source.live,
             stop=stop,
             progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
         )

@@ -17,13 +17,11 @@ from seg_stream.pipeline.frame import Frame
 class Source(Closable):
     """Frames in the order of their time. A context manager; iterate it once, from one thread.
 
-    `live` decides whether the pipeline waits or keeps the newest frame. `frames` is the expected
-    number of frames, or None. `notes` are sentences for the user about what was not as expected;
-    they are complete once the iteration has ended.
+    `frames` is the expected number of frames, or None. `notes` are sentences for the user about
+    what was not as expected; they are complete once the iteration has ended.
     """
 
     name: str
-    live: bool = False
     width: int
     height: int
     rate: Fraction

@@ -61,8 +61,6 @@ class LiveSource(Source):
         UserError: the first attempt to open failed.
     """
 
-    live = True
-
     def __init__(
         self,
         connect: Callable[[], Feed],

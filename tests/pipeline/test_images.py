@@ -171,4 +171,4 @@ def test_existing_pictures_of_a_folder_are_only_replaced_if_asked(
 
 def test_the_size_of_a_single_picture_is_known_before_it_is_read(photograph: Path) -> None:
     with open_file(photograph) as source:
-        assert (source.width, source.height, source.frames, source.live) == (160, 120, 1, False)
+        assert (source.width, source.height, source.frames) == (160, 120, 1)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -21,9 +20,7 @@ from clips import solid as solid_planes
 
 from seg_stream.benchmarks.fake_camera import FakeCamera, Mishap, read_number
 from seg_stream.pipeline import UserError, VirtualBackground
-from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.outputs import SinkOptions, open_sink
-from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sources.contract import FeedLostError
 from seg_stream.pipeline.sources.opencv_camera import OpenCvFeed
 from seg_stream.pipeline.sources.reconnecting import LiveSource
@@ -47,25 +44,6 @@ def opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ope
         return OpenCvFeed(0, 1280, 720, 30)
 
     return plug_in
-
-
-class Slow(Sink):
-    """Takes its time and keeps what it saw."""
-
-    def __init__(self, pause_s: float = 0.0) -> None:
-        super().__init__()
-        self.frames: list[Frame] = []
-        self._pause_s = pause_s
-
-    def write(self, frame: Frame) -> None:
-        time.sleep(self._pause_s)
-        self.frames.append(frame)
-
-    def finish(self) -> None:
-        pass
-
-    def discard(self) -> None:
-        pass
 
 
 def test_opencv_gives_a_cameras_pictures(opencv: Callable[..., OpenCvFeed]) -> None:
@@ -119,27 +97,6 @@ def test_an_unplugged_camera_ends_the_run_and_what_was_recorded_stays(
     assert "is unplugged" in summary.notes[-1]
     assert not summary.stopped
     assert len(read_video(output)) == summary.run.items > 0
-
-
-def test_a_slow_sink_gets_the_newest_pictures(brightness_model: Path) -> None:
-    stop = Event()
-    sink = Slow(0.05)
-
-    def until_seven(*_: object) -> None:
-        if len(sink.frames) == 7:
-            stop.set()
-
-    camera = FakeCamera((320, 240), 100)
-    with (
-        VirtualBackground("#00b140", model=brightness_model) as effect,
-        LiveSource(camera.connect) as source,
-    ):
-        summary = stream(source, effect, [sink], stop=stop, progress=until_seven)
-    assert summary.stopped
-    assert summary.run.dropped > 0
-    assert summary.run.items == len(sink.frames) >= 7
-    numbers = [read_number(frame.planes[0]) for frame in sink.frames]
-    assert numbers == sorted(set(map(int, filter(None, numbers))))
 
 
 def test_a_live_run_can_be_recorded(brightness_model: Path, tmp_path: Path) -> None:

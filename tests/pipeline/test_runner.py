@@ -71,7 +71,7 @@ def test_every_item_passes_every_stage_in_order(count: int, stages: int) -> None
     chain = [Stage(f"stage {i}", lambda item, i=i: (*item, i)) for i in range(stages)]
     report = run([(n,) for n in range(count)], chain, collect(out))
     assert out == [(n, *range(stages)) for n in range(count)]
-    assert (report.items, report.dropped) == (count, 0)
+    assert report.items == count
     assert list(report.busy_s) == ["read", *(s.name for s in chain), "write"]
 
 
@@ -87,7 +87,7 @@ def test_stages_of_any_speed_lose_nothing_of_a_file(pauses_ms: list[int], sink_m
     chain = [slow(f"stage {i}", pause / 1000) for i, pause in enumerate(pauses_ms)]
     report = run(range(25), chain, Stage("write", write))
     assert out == list(range(25))
-    assert (report.items, report.dropped) == (25, 0)
+    assert report.items == 25
 
 
 def test_the_stages_work_at_the_same_time() -> None:
@@ -135,48 +135,9 @@ def test_a_slow_sink_holds_the_source_back(stages: int) -> None:
     assert max(ahead) <= (stages + 1) * CAPACITY + (stages + 2)
 
 
-@settings(max_examples=25)
-@given(count=st.integers(0, 60), stages=st.integers(0, 3), sink_ms=st.integers(0, 2))
-def test_a_live_run_drops_the_old_and_counts_it(count: int, stages: int, sink_ms: int) -> None:
-    out: list[int] = []
-
-    def write(item: int) -> None:
-        time.sleep(sink_ms / 1000)
-        out.append(item)
-
-    chain = [passing(f"stage {i}") for i in range(stages)]
-    report = run(range(count), chain, Stage("write", write), live=True)
-    assert report.items == len(out)
-    assert report.items + report.dropped == count
-    assert out == sorted(set(out))
-    assert out[-1:] == list(range(count))[-1:], "the newest item was dropped"
-
-
-def test_a_live_run_shows_the_newest_item() -> None:
-    """Each item tells when it was made; none waited for longer than its neighbours' work."""
-    ages: list[float] = []
-
-    def camera() -> Iterator[float]:
-        for _ in range(60):
-            time.sleep(0.005)
-            yield time.perf_counter()
-
-    def write(made_s: float) -> None:
-        ages.append(time.perf_counter() - made_s)
-        time.sleep(0.05)
-
-    report = run(camera(), [passing("a"), passing("b")], Stage("write", write), live=True)
-    assert report.dropped > 10
-    # Between two reads of the sink each of three channels holds one item: three reads at most.
-    assert max(ages) < 4 * 0.05 + 0.1
-
-
-@pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("where", ["read", "first", "middle", "last", "write"])
 @pytest.mark.parametrize("neighbours_ms", [0, 100])
-def test_a_failure_anywhere_ends_the_run_in_time(
-    where: str, live: bool, neighbours_ms: int
-) -> None:
+def test_a_failure_anywhere_ends_the_run_in_time(where: str, neighbours_ms: int) -> None:
     """Endless source, others slow or waiting for room: the error comes out, within the second."""
     broken = BrokenError("at the third")
     closed: list[bool] = []
@@ -198,7 +159,7 @@ def test_a_failure_anywhere_ends_the_run_in_time(
         Stage(name, fail) if name == where else slow(name, neighbours_ms / 1000) for name in names
     ]
     with pytest.raises(StageError) as caught:
-        run(source(), chain[:-1], chain[-1], live=live)
+        run(source(), chain[:-1], chain[-1])
     assert time.perf_counter() - failed_s[0] < WITHIN_S
     assert caught.value.__cause__ is broken
     assert str(caught.value) == f"The {where} stage failed: BrokenError: at the third."
@@ -207,12 +168,12 @@ def test_a_failure_anywhere_ends_the_run_in_time(
 
 
 @settings(max_examples=40)
-@given(data=st.data(), count=st.integers(1, 30), stages=st.integers(0, 4), live=st.booleans())
+@given(data=st.data(), count=st.integers(1, 30), stages=st.integers(0, 4))
 def test_a_failure_at_any_item_of_any_stage_reaches_the_caller(
-    data: st.DataObject, count: int, stages: int, live: bool
+    data: st.DataObject, count: int, stages: int
 ) -> None:
     where = data.draw(st.integers(0, stages), label="failing stage")
-    at = data.draw(st.integers(0, 0 if live else count - 1), label="failing item")
+    at = data.draw(st.integers(0, count - 1), label="failing item")
     out: list[int] = []
     broken = BrokenError("no\n more")
     chain: list[Stage] = [passing(f"stage {i}") for i in range(stages)] + [collect(out)]
@@ -220,7 +181,7 @@ def test_a_failure_at_any_item_of_any_stage_reaches_the_caller(
     bad = failing(chain[where].name, at, broken)
     chain[where] = Stage(bad.name, lambda item: inner(bad.call(item)))
     with pytest.raises(StageError, match=r"failed: BrokenError: no more\.$") as caught:
-        run(range(count), chain[:-1], chain[-1], live=live)
+        run(range(count), chain[:-1], chain[-1])
     assert str(caught.value).startswith(f"The {bad.name} stage ")
     assert caught.value.__cause__ is broken
     assert len(out) <= at
@@ -303,8 +264,7 @@ def test_a_failing_progress_ends_the_run() -> None:
         run(endless(), [passing("a")], collect([]), progress=progress)
 
 
-@pytest.mark.parametrize("live", [False, True])
-def test_stopping_finishes_what_was_read(live: bool) -> None:
+def test_stopping_finishes_what_was_read() -> None:
     stop, closed = Event(), list[bool]()
     produced: list[int] = []
     out: list[int] = []
@@ -320,14 +280,11 @@ def test_stopping_finishes_what_was_read(live: bool) -> None:
             stop.set()
 
     chain = [slow("a", 0.002), passing("b")]
-    report = run(source(), chain, Stage("write", write), live=live, stop=stop)
+    report = run(source(), chain, Stage("write", write), stop=stop)
     assert report.stopped
     assert report.items == len(out) >= 5
-    assert report.items + report.dropped == len(produced)
-    assert out[-1] == produced[-1]
     assert closed == [True]
-    if not live:
-        assert out == produced
+    assert out == produced
 
 
 def test_a_run_that_is_stopped_before_it_begins_reads_nothing() -> None:
@@ -385,5 +342,5 @@ def test_progress_tells_the_figures_so_far() -> None:
 
 def test_an_empty_run_has_figures_too() -> None:
     report = run([], [passing("a")], collect([]))
-    assert (report.items, report.dropped, report.mean_ms("a")) == (0, 0, 0)
+    assert (report.items, report.mean_ms("a")) == (0, 0)
     assert RunReport().fps == 0
