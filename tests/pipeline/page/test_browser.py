@@ -350,8 +350,10 @@ def hostile_site(url: str) -> Iterator[int]:
         thread.join()
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", REBOUND])
-@pytest.mark.parametrize("logged_in", [False, True], ids=["open", "token"])
+@pytest.mark.parametrize(
+    ("host", "logged_in"),
+    [("localhost", False), ("127.0.0.1", False), ("127.0.0.1", True), (REBOUND, True)],
+)
 def test_a_hostile_page_sees_nothing_and_changes_nothing(
     host: str, logged_in: bool, tab: Any
 ) -> None:
