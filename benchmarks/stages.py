@@ -19,7 +19,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 from seg_stream.benchmarks.schema import Ceiling, Distribution, Sample, StageTime
-from seg_stream.pipeline.backgrounds import BLUR, open_background
+from seg_stream.pipeline.backgrounds import BLUR, Background, open_background
 from seg_stream.pipeline.blend import blend
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.frame import Frame
@@ -30,6 +30,8 @@ from seg_stream.pipeline.sources.video import VideoSource
 from seg_stream.pipeline.stream import one_opencv_thread
 
 FRAMES = 30
+PARTS = ("matte", "background", "blend")
+"""What `composite` consists of."""
 
 
 def measure_stages(
@@ -70,7 +72,7 @@ def measure_stages(
         "background": pixels if background == BLUR else 0,  # others are made once
         "blend": 3 * pixels + alpha,  # person, room and result
     }
-    floors["composite"] = sum(floors[part] for part in ("matte", "background", "blend"))
+    floors["composite"] = sum(floors[part] for part in PARTS)
     found = []
     for stage in passes[0]:
         runs = [one[stage] for one in passes[1:]]
@@ -80,7 +82,7 @@ def measure_stages(
             StageTime(
                 clip=name,
                 stage=stage,
-                part_of="composite" if stage in ("matte", "background", "blend") else None,
+                part_of="composite" if stage in PARTS else None,
                 time=Sample.of("ms", [run.median_ms for run in runs]),
                 cpu=Sample.of("ms", [run.cpu_ms for run in runs]),
                 frames=Distribution.of("ms", calls) if calls else None,
@@ -106,33 +108,53 @@ def _pass(effect: VirtualBackground, background: str, frames: Sequence[Frame]) -
     times = {}
     for stage in effect.stages:
         items, times[stage.name] = _timed(stage.call, items)
-    matte = Matte()
     with closing(open_background(background)) as room:
-        spec, info = effect.engine.input, effect.engine.info
-        fresh = [replace(frame) for frame in frames]
-        masks = [effect.engine.infer(prepare(frame, spec, info)) for frame in fresh]
-        alphas, times["matte"] = _timed(
-            lambda pair: matte(*pair), list(zip(masks, fresh, strict=True))
-        )
-        rooms, times["background"] = _timed(
-            lambda pair: room.planes(*pair), list(zip(fresh, alphas, strict=True))
-        )
-        _, times["blend"] = _timed(
-            lambda three: blend(three[0].planes, three[1], three[2]),
-            list(zip(fresh, alphas, rooms, strict=True)),
-        )
+        times |= _parts(effect, room, frames)
     return times
 
 
+def _parts(
+    effect: VirtualBackground, room: Background, frames: Sequence[Frame]
+) -> dict[str, _Timed]:
+    """What `composite` does, frame by frame: what one part leaves in the cache the next one has."""
+    matte = Matte()
+    clocks = {part: _Clock() for part in PARTS}
+    for frame in map(replace, frames):
+        mask_hw = effect.engine.infer(prepare(frame, effect.engine.input, effect.engine.info))
+        with clocks["matte"]:
+            alpha_hw = matte(mask_hw, frame)
+        with clocks["background"]:
+            planes = room.planes(frame, alpha_hw)
+        with clocks["blend"]:
+            blend(frame.planes, alpha_hw, planes)
+    return {part: clock.timed() for part, clock in clocks.items()}
+
+
+class _Clock:
+    """Adds up the `with` blocks that it is given."""
+
+    def __init__(self) -> None:
+        self._calls_ms = list[float]()
+        self._cpu_ms = self._start_s = self._start_cpu_s = 0.0
+
+    def __enter__(self) -> None:
+        self._start_s, self._start_cpu_s = perf_counter(), process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self._calls_ms.append(1000 * (perf_counter() - self._start_s))
+        self._cpu_ms += 1000 * (process_time() - self._start_cpu_s)
+
+    def timed(self) -> _Timed:
+        return _Timed(median(self._calls_ms), self._cpu_ms / len(self._calls_ms), self._calls_ms)
+
+
 def _timed(call: Callable[[Any], Any], items: Sequence[Any]) -> tuple[list[Any], _Timed]:
-    results, times = [], []
-    begin_cpu_s = process_time()
+    """One stage over all items, each result the next stage's item."""
+    results, clock = [], _Clock()
     for item in items:
-        start_s = perf_counter()
-        results.append(call(item))
-        times.append(1000 * (perf_counter() - start_s))
-    cpu_ms = 1000 * (process_time() - begin_cpu_s) / len(items)
-    return results, _Timed(median(times), cpu_ms, times)
+        with clock:
+            results.append(call(item))
+    return results, clock.timed()
 
 
 def _read(clip: Path) -> _Timed:
