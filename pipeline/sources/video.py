@@ -156,6 +156,7 @@ class VideoSource(Source):
         picture: av.VideoFrame | None = self.first
         flaws, size = self.flaws, self.look.size
         index = 0
+        rotation, shown = self.first.rotation, orientation(self.first)
         step = max(1, round(1 / (self.rate * self.time_base)))
         first_pts = last_pts = 0
         while picture is not None:
@@ -172,7 +173,10 @@ class VideoSource(Source):
                 flaws.untimed += counts
             first_pts = first_pts if index else pts
             last_pts = pts
-            shown = orientation(picture)
+            if picture.rotation != rotation:
+                # Not asked of every frame: PyAV's side data keeps its frame until the collector
+                # comes by, which is 130 MiB at 720p.
+                rotation, shown = picture.rotation, orientation(picture)
             flaws.patched += counts and picture.is_corrupt
             if (picture.width, picture.height) != size:
                 picture = picture.reformat(width=size[0], height=size[1])

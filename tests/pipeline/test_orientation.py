@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from clips import picture_of, read_video
+from clips import hopping, picture_of, read_video, write_video
 
 from seg_stream.pipeline import convert
 from seg_stream.pipeline.describe import describe
@@ -78,3 +79,18 @@ def test_a_mirrored_video_is_converted_mirrored(tmp_path: Path, brightness_model
     (shown,) = read_video(tmp_path / "out.mp4")
     assert shown.picture.rotation == 0
     assert shown.planes[0].shape == planes[0].shape
+
+
+def test_frames_that_nobody_holds_are_freed_at_once(tmp_path: Path) -> None:
+    """Not when the collector comes by: it comes rarely, and a frame is large."""
+    clip = write_video(tmp_path / "clip.mp4", [hopping(i) for i in range(40)])
+    gc.collect()
+    gc.disable()
+    try:
+        with open_file(clip) as source:
+            for _ in source:
+                pass
+            held = sum(isinstance(each, av.VideoFrame) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert held < 10
