@@ -73,7 +73,7 @@ $(VENV)/demo.done: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/test.done: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what the tests need into $(VENV) ..."
-	@$(INSTALL) ".[demo,export,train,cluster,rtx,page,bench,dev]"
+	@$(INSTALL) ".[demo,export,train,cluster,rtx,page,virtualcam,bench,dev]"
 	@touch $@
 
 $(VENV)/package.done: $(SOURCES) pyproject.toml | $(BIN)/python
