@@ -42,12 +42,14 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
     process = subprocess.Popen(command(data, out, 40), env=environment())
     deadline = time.monotonic() + 240
-    while not ((out / "log.csv").exists() and len(rows(out)) >= 2):
-        assert time.monotonic() < deadline, "no epoch was finished"
-        assert process.poll() is None, "training ended by itself"
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
+    try:
+        while not ((out / "log.csv").exists() and len(rows(out)) >= 2):
+            assert time.monotonic() < deadline, "no epoch was finished"
+            assert process.poll() is None, "training ended by itself"
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait()
     done = len(rows(out))
     assert not (out / "final.keras").exists()
 
