@@ -219,15 +219,19 @@ class Stage:
         self.source = LiveSource(self.camera.connect, clock=self.clock)
         self.controls = Controls(self.settings)
         self.engines: list[TroubledEngine] = []
-        self.session = LiveSession(
-            self.source,
-            self.controls,
-            model=str(self.model or DEFAULT),
-            clock=self.clock,
-            say=self.say,
-            load=self.load,
-            fps_target=self.fps_target,
-        )
+        try:
+            self.session = LiveSession(
+                self.source,
+                self.controls,
+                model=str(self.model or DEFAULT),
+                clock=self.clock,
+                say=self.say,
+                load=self.load,
+                fps_target=self.fps_target,
+            )
+        except BaseException:
+            self.source.close()
+            raise
         self.sink = Watching(self.clock)
 
     def load(self, model: str) -> Engine:

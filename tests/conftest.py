@@ -6,6 +6,7 @@ import faulthandler
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import cv2
@@ -152,3 +153,23 @@ def no_thread_outlives_its_run() -> Iterator[None]:
     yield
     faulthandler.cancel_dump_traceback_later()
     assert set(threading.enumerate()) <= before
+
+
+@pytest.fixture(autouse=True)
+def no_thread_keeps_the_process_alive() -> Iterator[None]:
+    """A forgotten thread would keep the whole run from ending, and nobody would know whose it was."""
+    before = set(threading.enumerate())
+    yield
+    until_s = monotonic() + 20
+    while left := [
+        each for each in threading.enumerate() if each not in before and not each.daemon
+    ]:
+        if monotonic() > until_s:
+            faulthandler.dump_traceback(all_threads=True)
+            pytest.fail(f"still running: {', '.join(each.name for each in left)}")
+        sleep(0.02)
+
+
+def pytest_unconfigure() -> None:
+    """What hangs while Python ends is named and ended."""
+    faulthandler.dump_traceback_later(120, exit=True)

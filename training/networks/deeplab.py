@@ -68,11 +68,11 @@ def _conv(x: Any, filters: int) -> Any:
     from keras import layers
 
     x = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.98)(x))
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def _separable(x: Any, filters: int, rate: int = 1) -> Any:
     from keras import layers
 
     x = layers.DepthwiseConv2D(3, padding="same", dilation_rate=rate, use_bias=False)(x)
-    return _conv(layers.ReLU()(layers.BatchNormalization(momentum=0.98)(x)), filters)
+    return _conv(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x)), filters)

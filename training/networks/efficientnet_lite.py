@@ -96,7 +96,7 @@ def _inverted_residual(x: Any, stage: Stage, stride: int, name: str) -> Any:
 def _norm(x: Any, name: str, activate: bool = True) -> Any:
     from keras import layers
 
-    x = layers.BatchNormalization(epsilon=EPSILON, momentum=0.99, name=name)(x)
+    x = layers.BatchNormalization(epsilon=EPSILON, momentum=0.9, name=name)(x)
     return layers.ReLU(max_value=6.0)(x) if activate else x
 
 

@@ -63,7 +63,7 @@ def _conv(x: Any, filters: int) -> Any:
     from keras import layers
 
     x = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.98)(x))
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 def _separable(x: Any, filters: int) -> Any:
