@@ -157,7 +157,7 @@ def no_thread_outlives_its_run() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_thread_keeps_the_process_alive() -> Iterator[None]:
-    """A forgotten thread would keep the whole run from ending, and nobody would know whose it was."""
+    """A forgotten thread would keep the run from ending, and nobody would know whose it was."""
     before = set(threading.enumerate())
     yield
     until_s = monotonic() + 20
