@@ -57,11 +57,17 @@ def slim_model() -> keras.Model:
 
 
 def shaken(model: keras.Model) -> keras.Model:
-    """Give biases and batch norms values that are not 0 and 1, as training does."""
+    """Give all weights values that training could give.
+
+    An untrained head stands at one half, where a difference in the last digit moves the mask.
+    """
     rng = np.random.default_rng(7)
     for variable in model.variables:
         if variable.name in ("gamma", "moving_variance"):
             variable.assign(rng.uniform(0.5, 1.5, variable.shape))
         elif variable.name in ("beta", "moving_mean", "bias"):
             variable.assign(rng.normal(0, 0.1, variable.shape))
+        elif "kernel" in variable.name:  # 2 as He et al. begin lets the picture fade at width 4
+            inputs = np.prod(variable.shape[:-1])
+            variable.assign(rng.normal(0, np.sqrt(3.2 / inputs), variable.shape))
     return model

@@ -54,7 +54,7 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> None:
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
-    process = subprocess.Popen(command(data, out, 40, "--arch", "unet"), env=environment())
+    process = subprocess.Popen(command(data, out, 40), env=environment())
     deadline = time.monotonic() + 240
     try:
         while not ((out / "log.csv").exists() and len(rows(out)) >= 2):
@@ -67,16 +67,14 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     done = len(rows(out))
     assert not (out / "final.keras").exists()
 
-    subprocess.run(
-        command(data, out, done + 1, "--arch", "unet"), env=environment(), check=True, timeout=240
-    )
+    subprocess.run(command(data, out, done + 1), env=environment(), check=True, timeout=240)
     assert [int(row["epoch"]) for row in rows(out)] == list(range(done + 1))
     for name in ("samples.png", "curves.png", "predictions.png", "settings.json"):
         assert (out / name).stat().st_size > 100, name
     for name in ("last.keras", "best.keras", "final.keras"):
         assert (out / name).exists(), name
 
-    start = ["--arch", "unet", "--start-from", str(out / "final.keras"), "--rate", "1e-9"]
+    start = ["--start-from", str(out / "final.keras"), "--rate", "1e-9"]
     tuned = tmp_path / "tuned"
     subprocess.run(command(data, tuned, 1, *start), env=environment(), check=True, timeout=240)
     assert abs(float(rows(tuned)[0]["loss"]) - float(rows(out)[-1]["loss"])) < 0.3
@@ -127,17 +125,14 @@ def test_the_same_seed_gives_the_same_curves_and_another_run_is_kept(tmp_path: P
     assert (tmp_path / "one" / "last.keras").read_bytes() == before
 
 
-@pytest.mark.parametrize(("precision", "runs"), [("float16", 2), ("bfloat16", 1)])
-def test_half_precision_trains_and_leaves_a_plain_model(
-    tmp_path: Path, precision: str, runs: int
-) -> None:
+def test_half_precision_trains_and_leaves_a_plain_model(tmp_path: Path) -> None:
     import keras
 
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
-    for epochs in range(1, runs + 1):
-        half = command(data, out, epochs, "--precision", precision)
+    for epochs in (1, 2):
+        half = command(data, out, epochs, "--precision", "float16")
         subprocess.run(half, env=environment(), check=True, timeout=240)
-    assert [int(row["epoch"]) for row in rows(out)] == list(range(runs))
+    assert [int(row["epoch"]) for row in rows(out)] == [0, 1]
     model = keras.models.load_model(out / "final.keras")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
 
