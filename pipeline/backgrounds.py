@@ -25,7 +25,16 @@ BLUR_ROWS = 100
 """The room is blurred in a picture of about this many rows."""
 
 BLUR_REACH = 0.045
-"""Radius of each of the blur's box passes, in heights of the picture."""
+"""Radius of each of the blur's box passes, in heights of the picture, at half strength."""
+
+BLUR_LEAST, BLUR_MOST = 1 / 8, 3.0
+"""How much of that it is at no and at full strength."""
+
+FALLOFF = 0.45
+"""So far from the person, in heights of the picture, the blur is full where it falls off."""
+
+FALLOFF_LEAST = 0.3
+"""The radius right beside the person, as a part of the full one."""
 
 NEAR = 0.011
 """So close to the person, in heights of the picture, nothing is taken for room."""
@@ -183,32 +192,61 @@ def _length_s(path: Path) -> Fraction:
 
 
 class BlurBackground(Background):
-    """The room itself, out of focus, made of room pixels only so that the person leaves no halo."""
+    """The room itself, out of focus, made of room pixels only so that the person leaves no halo.
+
+    `strength`, 0..1, says how far out of focus, and `falloff` whether it is less so the nearer to
+    the person, as if the room went into the depth; both hold from the next frame on.
+    """
+
+    def __init__(self, strength: float = 0.5, *, falloff: bool = False) -> None:
+        self.strength, self.falloff = strength, falloff
 
     def planes(self, frame: Frame, alpha_hw: FloatImage) -> tuple[Image, ...]:
         """See `Background.planes`."""
-        factor = halvings(frame.height, BLUR_ROWS)
+        reach = blur_reach(self.strength)
+        # A weak blur needs a finer picture.
+        rows = BLUR_ROWS if reach >= BLUR_REACH / 2 else 3 * BLUR_ROWS
+        factor = halvings(frame.height, rows)
         width, height = -(-frame.width // factor), -(-frame.height // factor)
         alpha = shrink(alpha_hw, width, height)
         # Keep a distance to the person: mixed pixels still carry its colour.
         side = 2 * ceil(NEAR * height) + 1
         near = np.asarray(cv2.dilate(alpha, np.ones((side, side), np.uint8)), np.float32)
         room = np.clip(1 - near / np.float32(MIXED), 0, 1)
+        depth = _depth(room) if self.falloff else None
         if frame.format == "bgr24":
             channels = [np.asarray(each, np.uint8) for each in cv2.split(frame.planes[0])]
-            return (np.asarray(cv2.merge(_blur(channels, room)), np.uint8),)
-        return tuple(_blur(frame.planes, room))
+            return (np.asarray(cv2.merge(_blur(channels, room, reach, depth)), np.uint8),)
+        return tuple(_blur(frame.planes, room, reach, depth))
 
 
-def _blur(planes: Sequence[Image], room: FloatImage) -> list[Image]:
+def blur_reach(strength: float) -> float:
+    """The radius of one of the blur's passes, in heights of the picture, for a strength 0..1."""
+    factor = BLUR_LEAST if strength < 0.5 else 1 / BLUR_MOST
+    return float(BLUR_REACH * factor ** (1 - 2 * strength))
+
+
+def _depth(room: FloatImage) -> FloatImage:
+    """0 beside the person to 1 far from it, without a visible step."""
+    if room.all():
+        return np.ones_like(room)
+    distance = cv2.distanceTransform((room > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
+    share = np.minimum(distance / np.float32(FALLOFF * room.shape[0]), 1)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)
+
+
+def _blur(
+    planes: Sequence[Image], room: FloatImage, reach: float, depth: FloatImage | None
+) -> list[Image]:
     """Blur planes where `room`, of a small size, is 1, and fill the rest from there."""
     height, width = room.shape
-    radius = max(1, round(BLUR_REACH * height))
+    radius = max(1, round(reach * height))
     pictures = [shrink(plane, width, height).astype(np.float32) for plane in planes]
     means = [_mean(picture, room) for picture in pictures]
     # Fill the person's place from ever farther away, then blur: no hole is left in the middle.
-    for reach in (radius, 4 * radius, 16 * radius):
-        side = (2 * reach + 1, 2 * reach + 1)
+    spacing = max(1, round(BLUR_REACH * height))
+    for step in (spacing, 4 * spacing, 16 * spacing):
+        side = (2 * step + 1, 2 * step + 1)
         known = cv2.blur(room, side)
         total = known + np.float32(1e-4)
         pictures = [
@@ -216,10 +254,19 @@ def _blur(planes: Sequence[Image], room: FloatImage) -> list[Image]:
         ]
         room = np.maximum(room, np.minimum(known * 50, 1))
     pictures = [_over(each, room, mean) for each, mean in zip(pictures, means, strict=True)]
+    blurred = [_out_of_focus(picture, radius) for picture in pictures]
+    if depth is not None:
+        least = max(1, round(FALLOFF_LEAST * radius))
+        near = [_out_of_focus(picture, least) for picture in pictures]
+        blurred = [_over(far, depth, each) for far, each in zip(blurred, near, strict=True)]
+    return [_enlarge(each, plane) for each, plane in zip(blurred, planes, strict=True)]
+
+
+def _out_of_focus(picture: FloatImage, radius: int) -> FloatImage:
     side = (2 * radius + 1, 2 * radius + 1)
     for _ in range(3):  # three boxes are nearly a Gaussian
-        pictures = [np.asarray(cv2.blur(picture, side), np.float32) for picture in pictures]
-    return [_enlarge(each, plane) for each, plane in zip(pictures, planes, strict=True)]
+        picture = np.asarray(cv2.blur(picture, side), np.float32)
+    return picture
 
 
 def _over(picture: FloatImage, weight: FloatImage, behind: FloatImage | float) -> FloatImage:

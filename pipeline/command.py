@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -30,6 +30,7 @@ from seg_stream.pipeline.describe import describe
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 from seg_stream.pipeline.job import SEGMENT_S, Job
 from seg_stream.pipeline.live.start import LiveOptions, run_live
+from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.outputs import SinkOptions
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
 from seg_stream.pipeline.sinks.images import is_numbered
@@ -145,6 +146,19 @@ def seg_stream(
         int,
         typer.Option(help="Run the network on every Nth frame, move the mask along in between."),
     ] = 1,
+    light_wrap: Annotated[
+        float | None, typer.Option(help="0 to 1: background light on the edge.", show_default="0")
+    ] = None,
+    match_colour: Annotated[
+        float | None,
+        typer.Option(help="0 to 1: the background's light and colour.", show_default="0"),
+    ] = None,
+    blur_strength: Annotated[
+        float | None, typer.Option(help="0 to 1: how far out of focus.", show_default="0.5")
+    ] = None,
+    blur_falloff: Annotated[
+        bool, typer.Option("--blur-falloff", help="Blur less what is near the person.")
+    ] = False,
     matte: Annotated[
         Path | None, typer.Option(help="Also write the alpha as grey video.", readable=False)
     ] = None,
@@ -213,6 +227,13 @@ def seg_stream(
         gpu=gpu_video,
     )
     chosen = EngineChoice(engine, gpu, require_gpu)
+    choices = {
+        "light_wrap": light_wrap,
+        "match_colour": match_colour,
+        "blur_strength": blur_strength,
+        "blur_falloff": blur_falloff or None,
+    }
+    look: dict[str, Any] = {name: each for name, each in choices.items() if each is not None}
     with _stop_on_signal() as (stop, signals):
         if camera is not None:
             files_only = (
@@ -223,7 +244,7 @@ def seg_stream(
             for name, given in files_only:
                 if given:
                     raise UserError(f"{name} is for files, not for a camera; leave it out.")
-            settings: dict[str, object] = {} if bg is None else {"background": bg}
+            settings = {**look, **({} if bg is None else {"background": bg})}
             options = LiveOptions(
                 model, chosen, settings, config, backgrounds, snapshots,
                 preview=preview, virtual_camera=virtual_camera, output=output,
@@ -251,7 +272,7 @@ def seg_stream(
             raise UserError("--matte names one file, but there are several inputs; leave it out.")
         wanted = Job(
             input[0], output, BLUR if bg is None else bg, model, chosen,
-            every=every, encoding=encoding, matte_output=matte,
+            look=Look(**look), every=every, encoding=encoding, matte_output=matte,
             trim=None if trim is None else parse_trim(trim),
             overwrite=overwrite, segment_s=segment,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.errors import Stopped
 from seg_stream.pipeline.job import SEGMENT_S, Job, open_effect
 from seg_stream.pipeline.long import run_plan
+from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.outputs import SinkOptions, open_matte_sink, open_sink
 from seg_stream.pipeline.segments import plan_segments
@@ -30,6 +31,7 @@ def convert(
     model: str | Path = DEFAULT,
     engine: str | EngineChoice = "auto",
     matte: MatteSettings | None = None,
+    look: Look | None = None,
     every: int = 1,
     encoding: Encoding | None = None,
     matte_output: str | Path | None = None,
@@ -51,6 +53,7 @@ def convert(
         model: name of a shipped model or path of an ONNX file.
         engine: `auto` or an engine's name, or a choice that names the GPU too.
         matte: how the alpha is made.
+        look: how person and background are made to fit.
         every: run the network on every so many frames and move the mask along in between.
         encoding: what the encoder is asked for.
         matte_output: also write the alpha there, as grey video or pictures.
@@ -75,6 +78,7 @@ def convert(
         str(model),
         engine,
         matte or MatteSettings(),
+        look or Look(),
         every,
         encoding or Encoding(),
         Path(matte_output) if matte_output else None,

@@ -13,12 +13,13 @@ import numpy as np
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.select import EngineChoice, open_engine
 from seg_stream.pipeline.backgrounds import TRANSPARENT, open_background
-from seg_stream.pipeline.blend import blend, cut_out
+from seg_stream.pipeline.blend import cut_out
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.device.effect import DeviceEffect, Ticket
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.look import Composer, Look
 from seg_stream.pipeline.matte import Matte, MatteSettings
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.runner import Stage
@@ -48,6 +49,7 @@ class VirtualBackground(Closable):
         model: name of a shipped model or path of an ONNX file.
         engine: `auto` or an engine's name, or a choice that names the GPU too.
         matte: how the alpha is made.
+        look: how person and background are made to fit.
         keep_alpha: let the frames carry their alpha.
         every: run the network on every so many frames and move the mask along in between.
         threads: how many the network uses on a CPU; all cores by default.
@@ -63,6 +65,7 @@ class VirtualBackground(Closable):
         model: str | Path = DEFAULT,
         engine: str | EngineChoice = "auto",
         matte: MatteSettings | None = None,
+        look: Look | None = None,
         keep_alpha: bool = False,
         every: int = 1,
         threads: int | None = None,
@@ -81,6 +84,7 @@ class VirtualBackground(Closable):
             raise
         self._matte = Matte(matte)
         self._device: DeviceEffect | None = None
+        self._compose = Composer(look)
         self._count = 0
         self.stages = (
             Stage("prepare", self._prepare),
@@ -104,6 +108,15 @@ class VirtualBackground(Closable):
         self._count += 1
         return self.process(frame).planes[0]
 
+    @property
+    def look(self) -> Look:
+        """How person and background are made to fit; may be changed between frames."""
+        return self._compose.look
+
+    @look.setter
+    def look(self, look: Look) -> None:
+        self._compose.look = look
+
     def process(self, frame: Frame) -> Frame:
         """Do the work of all stages on one frame, in this thread."""
         return self._composite(self._infer(self._prepare(frame)))
@@ -113,6 +126,7 @@ class VirtualBackground(Closable):
         self._matte.restart()
         if self._device:
             self._device.restart()
+        self._compose.restart()
         self._tracker.restart()
         self._background.restart(at_s)
 
@@ -129,8 +143,12 @@ class VirtualBackground(Closable):
         return self.engine.infer(self._input(job.frame) if job.input is None else job.input)
 
     def _effect_on_device(self) -> DeviceEffect | None:
-        """What does everything on the GPU, where the engine is there and sees every frame."""
-        engine = self.engine.on_device() if self._every == 1 else None
+        """What does everything on the GPU, where the engine is there and sees every frame.
+
+        The choices of a look other than the usual one are made on the CPU.
+        """
+        whole = self._every == 1 and self.look == Look()
+        engine = self.engine.on_device() if whole else None
         if engine is None:
             return None
         if self._device is None or self._device.engine is not engine:
@@ -164,7 +182,7 @@ class VirtualBackground(Closable):
         if self.transparent:
             planes = cut_out(frame.planes, alpha_hw, frame.black())
         else:
-            planes = blend(frame.planes, alpha_hw, self._background.planes(frame, alpha_hw))
+            planes = self._compose(frame, alpha_hw, self._background)
         return replace(frame, planes=planes, alpha_hw=kept)
 
     def close(self) -> None:

@@ -58,7 +58,12 @@ class Frame:
         """The value of each plane where the picture is black."""
         if self.format == "bgr24":
             return (0,)
-        return (0 if self.colour.full_range else 16, 128, 128)
+        return (self.levels()[0], 128, 128)
+
+    def levels(self) -> tuple[int, int]:
+        """The values of black and of white in the first plane."""
+        limited = self.format != "bgr24" and not self.colour.full_range
+        return (16, 235) if limited else (0, 255)
 
     def luma(self) -> Image:
         """The brightness, (H, W) uint8: a view of the Y plane, or computed from BGR."""

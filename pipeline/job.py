@@ -14,6 +14,7 @@ from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.backgrounds import BLUR, TRANSPARENT
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.sinks.encoding import Encoding
 from seg_stream.pipeline.sinks.images import is_numbered
@@ -39,6 +40,7 @@ class Job:
     model: str = DEFAULT
     engine: str | EngineChoice = "auto"
     matte: MatteSettings = field(default_factory=MatteSettings)
+    look: Look = field(default_factory=Look)
     every: int = 1
     encoding: Encoding = field(default_factory=Encoding)
     matte_output: Path | None = None
@@ -50,7 +52,8 @@ class Job:
         """Refuse what contradicts itself.
 
         Raises:
-            UserError: the video and its matte have one name, or a segment is too short.
+            UserError: the video and its matte have one name, a segment is too short, or a
+                transparent output should fit a background.
         """
         targets = self.targets
         if len({_place(target) for target in targets}) < len(targets):
@@ -60,6 +63,12 @@ class Job:
         if self.segment_s < 0:
             raise UserError(
                 f"A segment cannot last {self.segment_s} seconds; give 1 or more, or 0 for none."
+            )
+
+        if self.transparent and (self.look.light_wrap or self.look.match_colour):
+            raise UserError(
+                "A transparent output has no background to take light or colour from; leave "
+                "--light-wrap and --match-colour out."
             )
 
     @property
@@ -134,6 +143,7 @@ def open_effect(job: Job) -> VirtualBackground:
         model=job.model,
         engine=job.engine,
         matte=job.matte,
+        look=job.look,
         keep_alpha=job.matte_output is not None,
         every=job.every,
         # Decoder and encoder take the other half; alone, each thread does more for its time.

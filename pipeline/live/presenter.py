@@ -9,7 +9,6 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from seg_stream.pipeline.blend import blend
 from seg_stream.pipeline.colour import FULL_RANGE, Colour
 from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.frame import Frame, plane_sizes
@@ -22,6 +21,7 @@ from seg_stream.pipeline.live.placeholder import Kind, placeholder
 from seg_stream.pipeline.live.settings import LiveSettings
 from seg_stream.pipeline.live.shelf import Shelf
 from seg_stream.pipeline.live.worker import OLDEST_MASK_S, Masked
+from seg_stream.pipeline.look import Composer
 from seg_stream.pipeline.matte import Matte
 from seg_stream.pipeline.picture import bgr_to_planes, to_bgr
 from seg_stream.pipeline.types import FloatImage, Image
@@ -66,6 +66,7 @@ class Presenter:
         self._size, self._controls, self._shelf, self._outlets = size, controls, shelf, outlets
         self._clock, self._say = clock, say
         self._matte = Matte()
+        self._composer = Composer()
         self._mirrored = False
         self._kind: Kind | None = None
         self._start_s = clock.now_s()
@@ -169,6 +170,7 @@ class Presenter:
             if detail or not absence.wanted:
                 self._say(f"Placeholder instead of the picture: {detail or f'{absence}.'}")
             self._matte.restart()
+            self._composer.restart()
         self.absence, self.detail = absence, detail
         if not changed and now_s - self._stood_in_s < AGAIN_S - 1e-6:
             return
@@ -215,7 +217,8 @@ class Presenter:
             background = self._shelf.get(settings.background, frame)
             if background is None:
                 return None
-            planes = blend(frame.planes, alpha_hw, background.planes(frame, alpha_hw))
+            self._composer.look = settings.look
+            planes = self._composer(frame, alpha_hw, background)
         return self._like_the_first(replace(frame, planes=planes))
 
     def _like_the_first(self, frame: Frame) -> Frame:

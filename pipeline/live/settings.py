@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from seg_stream.pipeline.backgrounds import BLUR, TRANSPARENT
 from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.matte import MatteSettings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -65,6 +66,11 @@ class LiveSettings(BaseModel):
         half = self.edge_softness / 2
         low, high = max(0.0, self.threshold - half), min(1.0, self.threshold + half)
         return MatteSettings(steadiness=self.steadiness, low=low, high=high)
+
+    @property
+    def look(self) -> Look:
+        """How person and background are made to fit with these settings."""
+        return Look(self.light_wrap, self.match_colour, self.blur_strength, self.blur_falloff)
 
 
 PROPERTIES: dict[str, dict[str, Any]] = LiveSettings.model_json_schema()["properties"]
