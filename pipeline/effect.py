@@ -150,6 +150,8 @@ class VirtualBackground(Closable):
         whole = self._every == 1 and self.look == Look()
         engine = self.engine.on_device() if whole else None
         if engine is None:
+            if self._device:  # the look was changed in the middle of a run
+                self._device.settle()
             return None
         if self._device is None or self._device.engine is not engine:
             self._device = DeviceEffect(

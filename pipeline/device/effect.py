@@ -98,6 +98,11 @@ class DeviceEffect:
         """Forget the last mask."""
         self._gpu.call(self._matte.restart)
 
+    def settle(self) -> None:
+        """Wait until the engine's tensors are nobody's, before it is used in another way."""
+        if self._computed:
+            self._gpu.wait(self._computed)
+
     def begin(self, frame: Frame, settings: MatteSettings) -> Ticket:
         """Begin with a frame; waits while two are on their way.
 
@@ -137,8 +142,7 @@ class DeviceEffect:
     def _replan(self, layout: FrameLayout) -> None:
         """Make what frames of a layout need, once no frame of the one before is being computed."""
         if self._plan:
-            if self._computed:
-                self._gpu.wait(self._computed)
+            self.settle()
             self._plan.release()
         self._plan = _Plan(self._gpu, self.engine, layout)
 
