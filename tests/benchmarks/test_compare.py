@@ -15,7 +15,7 @@ from seg_stream.benchmarks.compare import compare
 from seg_stream.benchmarks.schema import Noise, Report, Sample
 from seg_stream.benchmarks.stages import measure_stages
 from seg_stream.engines.models import DEFAULT
-from seg_stream.pipeline import effect
+from seg_stream.pipeline import look
 
 
 def save(report: Report, path: Path) -> Path:
@@ -50,13 +50,13 @@ def test_a_sleep_in_a_stage_is_named(
         return calm(report).model_copy(update={"stages": stages})
 
     before = measure()
-    blend: Callable[..., Any] = effect.blend
+    blend: Callable[..., Any] = look.blend
 
     def slow(*planes: Sequence[Any]) -> Any:
         time.sleep(0.05)
         return blend(*planes)
 
-    monkeypatch.setattr(effect, "blend", slow)
+    monkeypatch.setattr(look, "blend", slow)
     after = measure()
 
     result = run_bench_command(

@@ -17,6 +17,7 @@ from seg_stream.engines.models import find_model
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.runner import Stage, run
 
 MODEL = "portrait-lite"
@@ -143,3 +144,17 @@ def test_with_every_the_frames_stay_with_the_cpu(gpu: Any) -> None:
         made = [effect.process(frame) for frame in frames]
     assert not gpu.launched
     check(made, on_cpu(frames, background="#204060", every=2))
+
+
+def test_a_look_is_made_by_the_cpu_also_from_the_middle_on(gpu: Any, picture: Path) -> None:
+    look = Look(light_wrap=1.0)
+    frames = [real_frame("yuv420p", 320, 240, index=index) for index in range(4)]
+    with device_effect(gpu, background=picture) as effect:
+        check([effect.process(frames[0])], on_cpu(frames[:1], background=picture))
+        launched = len(gpu.launched)
+        assert launched
+        effect.look = look
+        effect.restart()
+        made = [effect.process(frame) for frame in frames[1:]]
+        assert len(gpu.launched) == launched
+    check(made, on_cpu(frames[1:], background=picture, look=look))
