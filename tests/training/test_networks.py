@@ -38,6 +38,8 @@ def test_its_size_and_its_export(name: str) -> None:
     model = arch.build((64, 96, 3), arch.width)
     assert model.count_params() == PARAMETERS[name]
     assert model.output_shape[:3] == (None, 64, 96)
+    norms = [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
+    assert all(each.momentum <= 0.9 for each in norms), "too late for short runs"
     for variable in model.trainable_variables:  # zero scores would make parity empty
         if not np.any(np.asarray(variable)):
             shape = variable.shape

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 RATES = (6, 12, 18)
 """Dilations of the pyramid at a 16th of the picture's size, as in the paper."""
 
+MOMENTUM = 0.9
+"""Of the batch norms' moving statistics; with Keras's 0.999 in the body they come too late for runs
+of a few hundred steps, and the network finds nobody."""
+
 
 def deeplabv3plus(input_size: tuple[int, int, int] = (256, 256, 3), width: int = 64) -> keras.Model:
     """Build the network.
@@ -47,6 +51,9 @@ def deeplabv3plus(input_size: tuple[int, int, int] = (256, 256, 3), width: int =
     body = keras.applications.MobileNetV2(
         input_tensor=scaled, alpha=width / 64, include_top=False, weights=None
     )
+    for layer in body.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = MOMENTUM
     low, x = (body.get_layer(name).output for name in ("block_2_add", "block_12_add"))
 
     branches = [_conv(x, filters)]
@@ -68,11 +75,11 @@ def _conv(x: Any, filters: int) -> Any:
     from keras import layers
 
     x = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    return layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x))
 
 
 def _separable(x: Any, filters: int, rate: int = 1) -> Any:
     from keras import layers
 
     x = layers.DepthwiseConv2D(3, padding="same", dilation_rate=rate, use_bias=False)(x)
-    return _conv(layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x)), filters)
+    return _conv(layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x)), filters)
