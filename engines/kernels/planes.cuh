@@ -134,34 +134,39 @@ __device__ inline typename S::Value halved(const S& source, int x, int y, int ha
 }
 
 // What one pixel of an axis takes from a longer one: the area that it covers, a part of the first
-// pixel, a part of the last, and those between. In whole numbers, since a part can be tiny.
+// pixel, a part of the last, and those between. One division each, as exact as OpenCV's doubles.
 struct Area {
     int first, last;
-    float head, tail, scale;
+    float head, tail, whole;
     __device__ Area(int size, int to, int index) {
         const int begin = index * size, end = begin + size;
-        scale = float(to) / size;
         first = begin / to, last = end / to;
-        head = float(to - begin % to) / to, tail = float(end % to) / to;
-        if (tail <= 1e-3f) last--, tail = 1;  // OpenCV leaves out what is so small
-        if (head <= 1e-3f) first++, head = 1;
+        const int before = to - begin % to, after = end % to;
+        whole = __fdiv_rn(float(to), float(size));
+        head = __fdiv_rn(float(before), float(size)), tail = __fdiv_rn(float(after), float(size));
+        if (after <= 1e-3f * to) last--, tail = whole;  // OpenCV leaves out what is so small
+        if (before <= 1e-3f * to) first++, head = whole;
     }
-    __device__ float weight(int i) const {
-        return scale * (i == first ? head : i == last ? tail : 1.0f);
-    }
+    __device__ float weight(int i) const { return i == first ? head : i == last ? tail : whole; }
 };
 
-// The two pixels that it takes where the picture does not become smaller in both directions.
+// The two pixels that it takes where the picture does not become smaller in both directions, rounded
+// as OpenCV rounds its centre: (index + 0.5) * size / to - 0.5.
 struct Between {
     int first, second;
     float share;  // of the second
     __device__ Between(int size, int to, int index) {
-        const float centre = (index + 0.5f) * (float(size) / to) - 0.5f;
-        first = int(floorf(centre));
-        share = centre - first;
-        if (first < 0) first = 0, share = 0;
-        if (first >= size - 1) first = size - 1, share = 0;
-        second = min(first + 1, size - 1);
+        const int centre = (2 * index + 1) * size - to;
+        const int whole = centre < 0 ? -1 : centre / (2 * to);
+        const float part = __fdiv_rn(float(centre - whole * 2 * to), float(2 * to));
+        share = __fadd_rn(__fadd_rn(float(whole), part), -float(whole));
+        first = max(whole, 0), second = min(whole + 1, size - 1);
+    }
+    // Outside, OpenCV takes the border pixel whole in a row, and twice in a column.
+    __device__ Between in_row() const {
+        Between row = *this;
+        if (first == second) row.share = 0;
+        return row;
     }
 };
 
@@ -180,12 +185,12 @@ __device__ inline float scaled(const S& source, int halvings, int width, int hei
             float row = 0;
 #pragma unroll 1
             for (int u = across.first; u <= across.last; u++)
-                row += across.weight(u) * halved(source, u, v, halvings);
-            sum += down.weight(v) * row;
+                row = __fadd_rn(row, __fmul_rn(halved(source, u, v, halvings), across.weight(u)));
+            sum = __fadd_rn(sum, __fmul_rn(down.weight(v), row));
         }
         return S::round(sum, from_width == 2 * width && from_height == 2 * height);
     }
-    const Between across(from_width, width, x), down(from_height, height, y);
+    const Between across = Between(from_width, width, x).in_row(), down(from_height, height, y);
     float corners[4];
 #pragma unroll 1
     for (int i = 0; i < 4; i++)

@@ -22,9 +22,9 @@ from seg_stream.pipeline.runner import Stage, run
 
 MODEL = "portrait-lite"
 
-MOST = 12
-"""Each kernel is within one step of the CPU, as its own tests show; but one step in a few pixels of
-its input moves an unsure network's mask by two of 255, and the matte makes that steeper."""
+MOST = 2
+"""Each kernel is within one step of the CPU, as its own tests show; the network and the matte
+between them can make one of it two."""
 
 
 def on_cpu(frames: Sequence[Frame], **options: Any) -> list[Frame]:
@@ -50,7 +50,7 @@ def check(made: Sequence[Frame], expected: Sequence[Frame], *, cut: bool = False
                 seen = cv2.resize(theirs.alpha_hw, b.shape[1::-1], interpolation=cv2.INTER_AREA)
                 difference *= (seen if b.ndim == 2 else seen[..., None]) / np.float32(255)
             assert difference.max() <= MOST
-            assert (difference > 1).mean() < 5e-3
+            assert (difference > 1).mean() < 1e-4
         assert (ours.alpha_hw is None) == (theirs.alpha_hw is None)
         if ours.alpha_hw is not None and theirs.alpha_hw is not None:
             assert np.abs(ours.alpha_hw.astype(int) - theirs.alpha_hw).max() <= MOST

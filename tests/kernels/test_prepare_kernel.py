@@ -41,14 +41,13 @@ def on_device(gpu: Any, frame: Frame, spec: TensorSpec, info: ModelInfo) -> Any:
 
 
 def check_tensor(made: Any, frame: Frame, spec: TensorSpec) -> None:
-    """Where a plane's mean ends in a half, the two may round it apart: one step of a plane (see the
-    test of planes), up to four of red, green or blue after the matrix."""
-    difference = np.abs(made - prepare(frame, spec, PLAIN))
-    assert (difference > 1).mean() < 5e-3
-    assert difference.max() < (1 if frame.format == "bgr24" else 4) + 1e-3
+    assert np.abs(made - prepare(frame, spec, PLAIN)).max() <= 1
 
 
-SIZES = [(1920, 1080), (1280, 720), (640, 480), (1366, 768), (97, 65), (301, 640), (1, 1), (3, 700)]
+SIZES = [
+    *((1920, 1080), (1280, 720), (640, 480), (1366, 768), (97, 65), (301, 640), (255, 161)),
+    *((1, 1), (3, 700), (640, 100)),
+]
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "bgr24"])
@@ -67,7 +66,8 @@ def test_the_small_planes_are_the_cpus(
     small = [plane.reshape(160, 256, -1) for plane in frame.shrunk(256, 160)]
     difference = tensor.numbers(np.float32, 3, 160, 256) - np.dstack(small).transpose(2, 0, 1)
     assert np.abs(difference).max() <= 1
-    assert (difference != 0).mean() < 0.01
+    # Where an area's mean is close to a half, it is the order of sums that rounds it: as OpenCV's.
+    assert (difference != 0).mean() < 1e-3
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "bgr24"])
@@ -113,9 +113,7 @@ def test_layout_type_scale_and_order_are_the_models(gpu: Any, layout: Any, dtype
     )
     frame, spec = real_frame("yuv420p", 640, 480), spec_of(128, 96, layout, dtype)
     made = on_device(gpu, frame, spec, info)[0]
-    difference = np.abs(made - prepare(frame, spec, info))
-    assert (difference > 1 / 50).mean() < 1e-3
-    assert difference.max() < 4 / 50
+    assert np.abs(made - prepare(frame, spec, info)).max() <= 1 / 50
 
 
 def test_nv12_is_read_as_well(gpu: Any) -> None:
