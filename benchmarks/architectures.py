@@ -176,7 +176,7 @@ def _untrained(name: str, folder: Path) -> Path:
     model = arch.build((*PRICED_SIZE, 3), arch.width)
     graph = keras_to_onnx(model, read_interface(model))
     info = ModelInfo(name=name, version="", trained_on="", licence="")
-    graph.metadata_props.add(key=METADATA_KEY, value=info.model_dump_json())
+    graph.metadata_props.add(key=METADATA_KEY, value=info.to_json())
     path = folder / f"{name}.onnx"
     onnx.save(graph, path)
     return path

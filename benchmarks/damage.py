@@ -31,12 +31,13 @@ from queue import SimpleQueue
 
 import av
 import numpy as np
+from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from seg_stream.engines.models import DEFAULT
 from seg_stream.pipeline import SegStreamError, Summary, UserError, convert
-from seg_stream.pipeline.console import console, say
+from seg_stream.pipeline.console import say
 from seg_stream.pipeline.runner import StageError
 
 FRAMES, RATE = 12, 6
@@ -419,6 +420,7 @@ def main() -> int:
             sources, numbers, converter,
             seed=options.seed, jobs=options.jobs, limit_s=options.limit, keep=options.keep,
         )  # fmt: skip
+        console = Console(stderr=True)
         done = list(track(running, "damaged files", len(numbers), console=console))
     console.print(_table(done))
     violations = [trial for trial in done if not trial.allowed]

@@ -174,7 +174,7 @@ def write_products(path: Path, side: int = MATRIX_SIDE, layers: int = MATRIX_LAY
     opset = onnx.helper.make_opsetid("", 17)
     model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
     info = ModelInfo(name="products", input_std=(255.0, 255.0, 255.0))
-    onnx.helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json()})
     onnx.save(model, str(path))
     return 2 * side * side * 4096 * layers
 
@@ -197,7 +197,7 @@ def write_article(path: Path, width: int, side: int) -> None:
     network = unet(input_size=(side, side, 3), width=width)
     model = keras_to_onnx(network, read_interface(network))
     info = ModelInfo(name=path.stem)
-    onnx.helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
+    onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json()})
     onnx.save(model, str(path))
 
 

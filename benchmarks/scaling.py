@@ -140,7 +140,7 @@ def _export(folder: Path, shapes: Iterable[str]) -> None:
         model = unet(input_size=(side, side, 3), width=width)
         graph = keras_to_onnx(model, read_interface(model))
         info = ModelInfo(name=f"unet-{side}-{width}")
-        onnx.helper.set_model_props(graph, {METADATA_KEY: info.model_dump_json()})
+        onnx.helper.set_model_props(graph, {METADATA_KEY: info.to_json()})
         onnx.save(graph, str(_file_of(folder, side, width)))
 
 

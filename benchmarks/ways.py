@@ -1,6 +1,6 @@
 """The ways of converting a file that are compared; each is one process, `python -m … WAY …`.
 
-It prints how many frames it has done, as JSON.
+It prints how many frames it has done, as JSON. Each imports what it needs itself: its start counts.
 """
 
 from __future__ import annotations
@@ -14,14 +14,8 @@ from pathlib import Path
 import av
 from av.video.frame import PictureType
 
-from seg_stream.benchmarks import adapters
-from seg_stream.benchmarks.plain import plain_loop
-from seg_stream.engines.models import find_model
-from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder
-from seg_stream.pipeline.sinks.video import VideoSink
-from seg_stream.pipeline.sources.video import VideoSource
 
 
 def reencode(clip: Path, output: Path, *_: object) -> int:
@@ -58,6 +52,10 @@ def reencode(clip: Path, output: Path, *_: object) -> int:
 
 def one_thread(clip: Path, output: Path, model: str, background: Path) -> int:
     """The pipeline's own functions, frame by frame in one thread."""
+    from seg_stream.pipeline.effect import VirtualBackground
+    from seg_stream.pipeline.sinks.video import VideoSink
+    from seg_stream.pipeline.sources.video import VideoSource
+
     frames = 0
     with (
         VideoSource(clip) as source,
@@ -72,15 +70,32 @@ def one_thread(clip: Path, output: Path, model: str, background: Path) -> int:
 
 def plain(clip: Path, output: Path, model: str, background: Path) -> int:
     """The loop that people write."""
+    from seg_stream.benchmarks.plain import plain_loop
+    from seg_stream.engines.models import find_model
+
     return plain_loop(clip, output, find_model(model), background)
+
+
+def mediapipe(clip: Path, output: Path, model: str, background: Path) -> int:
+    """MediaPipe's own call in that loop."""
+    from seg_stream.benchmarks.adapters import mediapipe_loop
+
+    return mediapipe_loop(clip, output, model, background)
+
+
+def rembg(clip: Path, output: Path, model: str, background: Path) -> int:
+    """Likewise rembg's."""
+    from seg_stream.benchmarks.adapters import rembg_loop
+
+    return rembg_loop(clip, output, model, background)
 
 
 WAYS: dict[str, Callable[[Path, Path, str, Path], int]] = {
     "re-encode": reencode,
     "one-thread": one_thread,
     "plain-loop": plain,
-    "mediapipe": adapters.mediapipe_loop,
-    "rembg": adapters.rembg_loop,
+    "mediapipe": mediapipe,
+    "rembg": rembg,
 }
 
 

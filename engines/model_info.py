@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
+import json
+import math
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
 
 from seg_stream.pipeline.errors import UserError
 
@@ -15,15 +15,17 @@ METADATA_KEY = "seg_stream"
 """Key of the JSON text in the ONNX file's `metadata_props`."""
 
 
-class ModelInfo(BaseModel):
+@dataclass(frozen=True)
+class ModelInfo:
     """How to feed a model and how to read it; the shapes and types are in the ONNX graph itself.
 
     The network's input is `(pixel - input_mean) / input_std` per channel, with pixels 0..255 in
     the order of `input_colour`. Models exported by this project scale inside the graph and take
     plain pixels (mean 0, std 1).
-    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    Raises:
+        ValueError: a value is not what it should be.
+    """
 
     name: str
     version: str = ""
@@ -32,15 +34,72 @@ class ModelInfo(BaseModel):
     input_layout: Literal["NCHW", "NHWC"] = "NCHW"
     input_colour: Literal["RGB", "BGR"] = "RGB"
     input_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    input_std: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = (1.0, 1.0, 1.0)
+    input_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     output_layout: Literal["NCHW", "NHWC"] = "NCHW"
-    output_channel: int = Field(default=0, ge=0)
+    output_channel: int = 0
     """Channel of the output that is the probability of the person, 0..1."""
+
+    # By hand, since every start reads a description and no library checks one as quickly as it
+    # takes to load it.
+    def __post_init__(self) -> None:
+        for key in ("name", "version", "trained_on", "licence"):
+            _require(isinstance(getattr(self, key), str), key, "a text")
+        for key in ("input_layout", "output_layout"):
+            _require(getattr(self, key) in ("NCHW", "NHWC"), key, "NCHW or NHWC")
+        _require(self.input_colour in ("RGB", "BGR"), "input_colour", "RGB or BGR")
+        _require(_are_numbers(self.input_mean), "input_mean", "three numbers")
+        above = _are_numbers(self.input_std) and min(self.input_std) > 0
+        _require(above, "input_std", "three numbers above 0")
+        channel = self.output_channel
+        _require(type(channel) is int and channel >= 0, "output_channel", "0 or more")
+        for key in ("input_mean", "input_std"):
+            object.__setattr__(self, key, tuple(float(each) for each in getattr(self, key)))
+
+    @classmethod
+    def of(cls, values: object) -> ModelInfo:
+        """Make one of a table that was read.
+
+        Raises:
+            ValueError: it is no table, lacks a name, holds something unknown, or a wrong value.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"found {type(values).__name__}, expected a table")
+        known = {field.name for field in fields(cls)}
+        for key in values:
+            _require(key in known, str(key), f"one of {', '.join(sorted(known))}")
+        _require("name" in values, "name", "a text")
+        return cls(**values)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelInfo:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ValueError: see `of`.
+        """
+        return cls.of(json.loads(text))
+
+    def to_json(self) -> str:
+        """The description as text, for the model's metadata."""
+        return json.dumps(asdict(self))
 
     @property
     def scales_input(self) -> bool:
         """Whether the network takes something other than plain pixels."""
         return any(self.input_mean) or any(std != 1 for std in self.input_std)
+
+
+def _require(right: bool, key: str, expected: str) -> None:
+    if not right:
+        raise ValueError(f"{key}: expected {expected}")
+
+
+def _are_numbers(values: object) -> bool:
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) == 3
+        and all(type(each) in (int, float) and math.isfinite(each) for each in values)
+    )
 
 
 def read_info(
@@ -61,12 +120,11 @@ def read_info(
     try:
         for path in (*elsewhere, beside):
             if path.is_file():
-                return ModelInfo.model_validate(tomllib.loads(path.read_text("utf-8-sig")))
+                import tomllib
+
+                return ModelInfo.of(tomllib.loads(path.read_text("utf-8-sig")))
         if METADATA_KEY in metadata:
-            return ModelInfo.model_validate_json(metadata[METADATA_KEY])
-    except ValidationError as error:
-        faults = (f"{'.'.join(map(str, e['loc'])) or 'text'}: {e['msg']}" for e in error.errors())
-        raise UserError(f"The description of {model} is malformed: {'; '.join(faults)}.") from None
+            return ModelInfo.from_json(metadata[METADATA_KEY])
     except (OSError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"The description of {model} is malformed: {reason}.") from None

@@ -12,10 +12,11 @@ import onnxruntime as ort
 from seg_stream.engines.contract import TensorSpec
 from seg_stream.engines.cuda import Gpu, Memory, Stream
 from seg_stream.engines.device_engine import DeviceEngine
+from seg_stream.engines.installed import CUDA_PROVIDER, require_cuda_provider
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import SegStreamError
 
-PROVIDER, DEVICE = "CUDAExecutionProvider", "cuda"
+DEVICE = "cuda"
 
 
 class OnnxRuntimeCudaEngine(DeviceEngine):
@@ -40,11 +41,7 @@ class OnnxRuntimeCudaEngine(DeviceEngine):
         index: int = 0,
         descriptions: Path | None = None,
     ) -> None:
-        if PROVIDER not in ort.get_available_providers():
-            raise UserError(
-                "The installed onnxruntime has no CUDA; run pip uninstall onnxruntime, then "
-                "pip install onnxruntime-gpu."
-            )
+        require_cuda_provider()
         with OnnxRuntimeEngine(model, threads=1, descriptions=descriptions) as described:
             info, specs = described.info, (described.input, described.output)
         self._session: Any = None
@@ -108,11 +105,11 @@ def open_session(model: Path, index: int, stream: Stream) -> ort.InferenceSessio
     options.log_severity_level = 3
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = ort.InferenceSession(str(model), options, providers=[(PROVIDER, settings)])
+        session = ort.InferenceSession(str(model), options, providers=[(CUDA_PROVIDER, settings)])
     except Exception as error:  # ONNX Runtime's errors have no common base class
         reason = str(error).strip().splitlines()[0][:200].rstrip(".")
         raise SegStreamError(f"ONNX Runtime's CUDA provider refuses: {reason}.") from error
-    if session.get_providers()[:1] != [PROVIDER]:
+    if session.get_providers()[:1] != [CUDA_PROVIDER]:
         raise SegStreamError(
             "ONNX Runtime's CUDA provider did not start; CUDA 13 and cuDNN 9 have to be "
             "installed, say by pip install 'onnxruntime-gpu[cuda,cudnn]'."

@@ -9,9 +9,9 @@ from pathlib import Path
 from threading import Event
 
 from seg_stream.engines.contract import Engine
+from seg_stream.engines.installed import require_cuda_provider, require_library
 from seg_stream.engines.models import DEFAULT, find_model
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
-from seg_stream.engines.tensorrt_build import FIRST_PHASE
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 
 _log = logging.getLogger(__name__)
@@ -114,11 +114,13 @@ class _Search:
                     self._model, threads=self._threads, descriptions=self._descriptions
                 )
             if name == "cuda":
+                require_cuda_provider()
                 from seg_stream.engines.onnxruntime_cuda import OnnxRuntimeCudaEngine
 
                 return None if self.unbuilt else OnnxRuntimeCudaEngine(
                     self._model, index=self._choice.gpu, descriptions=self._descriptions
                 )  # fmt: skip
+            require_library(name)
             from seg_stream.engines.tensorrt_engine import NotBuiltError, TensorRtEngine
 
             told = partial(_tell, f"{name} for {self._model.stem}") if stop is None else None
@@ -177,6 +179,8 @@ def _all_users(errors: dict[str, SegStreamError]) -> bool:
 
 def _tell(what: str, phase: str, share: float) -> None:
     """Log the beginning of a build that is waited for."""
+    from seg_stream.engines.tensorrt_build import FIRST_PHASE
+
     if (phase, share) == (FIRST_PHASE, 0.0):
         _log.warning("Building the engine of %s, once; this can take minutes.", what)
 

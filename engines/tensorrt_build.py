@@ -16,12 +16,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
+from seg_stream.engines.installed import LIBRARIES, PACKAGES
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
-
-LIBRARIES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-"""Modules by the engine's name, the faster first."""
-
-PACKAGES = {"tensorrt": "seg-stream[gpu]", "tensorrt-rtx": "seg-stream[rtx]"}
 
 OPTIONS = {"typing": "strong", "profiling": "detailed"}
 """What the builder is told, for the cache's key."""

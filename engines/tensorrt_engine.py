@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +15,11 @@ from seg_stream.engines.contract import TensorSpec
 from seg_stream.engines.cuda import Gpu, Stream
 from seg_stream.engines.device_engine import DeviceEngine
 from seg_stream.engines.engine_file import read_report
+from seg_stream.engines.installed import require_library
 from seg_stream.engines.model_info import ModelInfo, read_info
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
 from seg_stream.engines.tensorrt_build import (
-    LIBRARIES,
     OPTIONS,
-    PACKAGES,
     Built,
     Library,
     Progress,
@@ -196,22 +194,6 @@ class TensorRtEngine(DeviceEngine):
 
 
 _TITLES = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
-
-
-def require_library(name: str) -> None:
-    """Check that a library is installed, without loading it.
-
-    Raises:
-        UserError: it is not.
-    """
-    try:
-        there = importlib.util.find_spec(LIBRARIES[name]) is not None
-    except ValueError:  # it was put out of reach
-        there = False
-    if not there:
-        raise UserError(
-            f"The package {LIBRARIES[name]} is not installed; run pip install '{PACKAGES[name]}'."
-        )
 
 
 def driver_version() -> str:

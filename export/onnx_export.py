@@ -85,7 +85,7 @@ def checked_onnx(model_path: Path, settings: Settings) -> tuple[bytes, ExportRep
         trained_on=settings.trained_on,
         licence=settings.licence,
     )
-    graph.metadata_props.add(key=METADATA_KEY, value=info.model_dump_json())
+    graph.metadata_props.add(key=METADATA_KEY, value=info.to_json())
     content = graph.SerializeToString()
     reference = partial(keras_alpha, model, interface)
     parity = measure_parity(onnx_runtime(content), reference, photographs)

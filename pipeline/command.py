@@ -10,33 +10,39 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.backgrounds import BLUR
 from seg_stream.pipeline.batch import Outcome, is_batch, plan, run_batch
-from seg_stream.pipeline.cluster import Cluster
-from seg_stream.pipeline.console import as_json, bars, console, report, report_batch, say
+from seg_stream.pipeline.console import (
+    as_json,
+    bars,
+    complain,
+    report,
+    report_batch,
+    say,
+    watched,
+)
 from seg_stream.pipeline.conversion import run_job
 from seg_stream.pipeline.describe import describe
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 from seg_stream.pipeline.job import SEGMENT_S, Job
-from seg_stream.pipeline.live.start import LiveOptions, run_live
 from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.outputs import SinkOptions
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
 from seg_stream.pipeline.sinks.images import is_numbered
-from seg_stream.pipeline.sources.camera import list_cameras, open_live
 from seg_stream.pipeline.sources.trim import parse_trim
 from seg_stream.pipeline.stream import Progress, Summary
+
+# What a plain file does not need (camera, cluster) is imported where it is used: loading it takes
+# longer than a good many frames.
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -56,12 +62,16 @@ def main() -> None:
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(f"seg-stream {version('seg-stream')}")
         raise typer.Exit
 
 
 def _show_cameras(wanted: bool) -> None:
     if wanted:
+        from seg_stream.pipeline.sources.camera import list_cameras
+
         for line in list_cameras():
             print(line)
         raise typer.Exit
@@ -244,6 +254,9 @@ def seg_stream(
             for name, given in files_only:
                 if given:
                     raise UserError(f"{name} is for files, not for a camera; leave it out.")
+            from seg_stream.pipeline.live.start import LiveOptions, run_live
+            from seg_stream.pipeline.sources.camera import open_live
+
             settings = {**look, **({} if bg is None else {"background": bg})}
             options = LiveOptions(
                 model, chosen, settings, config, backgrounds, snapshots,
@@ -305,19 +318,21 @@ class _Run:
 @contextmanager
 def _converter(
     run: _Run, *, keep_partial: bool = True
-) -> Iterator[tuple[Callable[[Job, Progress], Summary], int]]:
+) -> Iterator[tuple[Callable[[Job, Progress | None], Summary], int]]:
     """What converts a job, here or on a cluster, and how many it takes at once."""
     if run.ray is None:
         here = partial(run_job, resume=run.resume, keep_partial=keep_partial, stop=run.stop)
         yield lambda job, progress: here(job, progress=progress), 1
         return
+    from seg_stream.pipeline.cluster import Cluster
+
     with Cluster(run.ray) as cluster:
         there = partial(cluster.run, resume=run.resume, stop=run.stop)
         yield lambda job, progress: there(job, progress=progress), cluster.workers
 
 
 def _convert_one(job: Job, run: _Run) -> None:
-    if job.input.exists() and console.is_terminal:
+    if job.input.exists() and watched():
         say(str(describe(job.input, job.trim)))
     try:
         with _converter(run) as (convert, _), bars() as show, show.of(job) as progress:
@@ -423,7 +438,7 @@ def _stop_on_signal() -> Iterator[tuple[Event, list[int]]]:
 
 
 def _complain(message: str, code: int) -> None:
-    console.print(f"[red]Error:[/red] {escape(message)}", soft_wrap=True, emoji=False)
+    complain(message)
     sys.exit(code)
 
 

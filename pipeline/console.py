@@ -2,75 +2,94 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from typing import TYPE_CHECKING
 
 from seg_stream.pipeline.batch import BatchSummary
 from seg_stream.pipeline.job import Job
 from seg_stream.pipeline.runner import RunReport
 from seg_stream.pipeline.stream import Summary
 
-console = Console(stderr=True, highlight=False)
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+def watched() -> bool:
+    """Whether a person sees what is said."""
+    return sys.stderr.isatty()
 
 
 def say(text: str) -> None:
-    """Print a line as it is: names of files may hold what looks like markup."""
-    console.print(text, soft_wrap=True, markup=False, emoji=False)
+    """Print a line beside the results; progress bars make room for it."""
+    print(text, file=sys.stderr)
+
+
+def complain(message: str) -> None:
+    """Say what went wrong."""
+    red, plain = ("\x1b[31m", "\x1b[0m") if watched() else ("", "")
+    say(f"{red}Error:{plain} {message}")
 
 
 class Bars:
     """A progress bar for each file that is being converted and, for several, one for all."""
 
-    def __init__(self, progress: Progress, files: int) -> None:
+    def __init__(self, progress: Progress | None, files: int) -> None:
         self._progress = progress
         self._all: TaskID | None = None
-        if files > 1:
+        if progress and files > 1:
             self._all = progress.add_task("files", total=files, fps="")
 
     @contextmanager
-    def of(self, job: Job) -> Iterator[Callable[[RunReport, int | None], None]]:
+    def of(self, job: Job) -> Iterator[Callable[[RunReport, int | None], None] | None]:
         """Show a bar while a job is done; call what it gives with the runner's reports."""
-        task = self._progress.add_task(job.input.name, total=None, fps="")
+        progress = self._progress
+        if progress is None:
+            yield None
+            return
+        task = progress.add_task(job.input.name, total=None, fps="")
 
         def show(report: RunReport, frames: int | None) -> None:
             total = None if frames is None else max(frames, report.items)
             fps = f"{report.fps:.1f} fps"
-            self._progress.update(task, completed=report.items, total=total, fps=fps)
+            progress.update(task, completed=report.items, total=total, fps=fps)
 
         try:
             yield show
         finally:
-            self._progress.remove_task(task)
+            progress.remove_task(task)
 
     def count(self) -> None:
         """Count a file."""
-        if self._all is not None:
+        if self._progress and self._all is not None:
             self._progress.advance(self._all)
 
 
 @contextmanager
 def bars(files: int = 1) -> Iterator[Bars]:
     """Show bars while the context lasts, if a person is watching."""
+    if not watched():
+        yield Bars(None, files)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
     with Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[fps]}"),
         TimeRemainingColumn(),
-        console=console,
+        console=Console(stderr=True, highlight=False),
         transient=True,
-        disable=not console.is_terminal,
     ) as progress:
         yield Bars(progress, files)
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.select import EngineChoice
 from seg_stream.pipeline.errors import Stopped
 from seg_stream.pipeline.job import SEGMENT_S, Job, open_effect
-from seg_stream.pipeline.long import run_plan
 from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.outputs import SinkOptions, open_matte_sink, open_sink
-from seg_stream.pipeline.segments import plan_segments
 from seg_stream.pipeline.sinks.encoding import Encoding
+from seg_stream.pipeline.sinks.part_file import segments_folder
 from seg_stream.pipeline.sources import Source, open_file
 from seg_stream.pipeline.sources.trim import Trim
 from seg_stream.pipeline.sources.video import VideoSource
 from seg_stream.pipeline.stream import Progress, Summary, stream
-from seg_stream.pipeline.work_folder import forget
+
+if TYPE_CHECKING:
+    from seg_stream.pipeline.segments import Plan
 
 
 def convert(
@@ -100,16 +102,25 @@ def run_job(
     """Do what a job says; see `convert`."""
     with open_file(job.input, job.trim, gpu=job.encoding.gpu) as source:
         job.refuse_inputs_as_outputs(source)
-        plan = plan_segments(job, source)
+        plan: Plan | None = None
+        if job.is_long(source):
+            from seg_stream.pipeline.segments import plan_segments
+
+            plan = plan_segments(job, source)
         if plan is None:
             summary = run_whole(
                 job, source, keep_partial=keep_partial, stop=stop, progress=progress
             )
-            forget(job.output)
+            if segments_folder(job.output).is_dir():
+                from seg_stream.pipeline.work_folder import forget
+
+                forget(job.output)
             long = source.frames is None or source.frames > 2 * job.segment_s * source.rate
             if resume and long and isinstance(source, VideoSource):
                 summary.notes.append(f"{job.input} was done in one piece; --resume cannot help it.")
             return summary
+    from seg_stream.pipeline.long import run_plan
+
     return run_plan(plan, resume=resume, keep_partial=keep_partial, stop=stop, progress=progress)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -16,7 +17,6 @@ from seg_stream.pipeline.backgrounds import TRANSPARENT, open_background
 from seg_stream.pipeline.blend import cut_out
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.colour import Colour
-from seg_stream.pipeline.device.effect import DeviceEffect, Ticket
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.look import Composer, Look
@@ -25,6 +25,9 @@ from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.runner import Stage
 from seg_stream.pipeline.tracking import MaskTracker
 from seg_stream.pipeline.types import FloatImage, Image
+
+if TYPE_CHECKING:
+    from seg_stream.pipeline.device.effect import DeviceEffect, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,8 @@ class VirtualBackground(Closable):
             if self._device:  # the look was changed in the middle of a run
                 self._device.settle()
             return None
+        from seg_stream.pipeline.device.effect import DeviceEffect
+
         if self._device is None or self._device.engine is not engine:
             self._device = DeviceEffect(
                 engine, self._background, cut=self.transparent, keep_alpha=self._keep_alpha

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import cache
 from pathlib import Path
-
-from pydantic import TypeAdapter
+from typing import TYPE_CHECKING
 
 from seg_stream.engines.models import DEFAULT, is_shipped
 from seg_stream.engines.onnxruntime_cpu import available_cores
@@ -22,6 +23,10 @@ from seg_stream.pipeline.sinks.part_file import check_target
 from seg_stream.pipeline.sources import Source
 from seg_stream.pipeline.sources.images import ImageSource
 from seg_stream.pipeline.sources.trim import Trim
+from seg_stream.pipeline.sources.video import VideoSource
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 SEGMENT_S = 60
 """Seconds of a long video that are converted as one piece."""
@@ -103,14 +108,20 @@ class Job:
             matte_output=matte.absolute() if matte else None,
         )
 
+    def is_long(self, source: Source) -> bool:
+        """Whether it may be worth cutting; live recordings do not say how long they are."""
+        if not isinstance(source, VideoSource) or not self.segment_s:
+            return False
+        return source.length_s is None or source.length_s >= Fraction(3, 2) * self.segment_s
+
     def to_json(self) -> str:
         """The job as text, for a worker."""
-        return _JOB.dump_json(self).decode()
+        return _as_json().dump_json(self).decode()
 
     @staticmethod
     def from_json(text: str) -> Job:
         """Read what `to_json` wrote."""
-        return _JOB.validate_json(text)
+        return _as_json().validate_json(text)
 
     def refuse_inputs_as_outputs(self, source: Source) -> None:
         """Nothing that is read may be written, also under another name or behind a link.
@@ -129,7 +140,11 @@ class Job:
                     )
 
 
-_JOB = TypeAdapter(Job)
+@cache
+def _as_json() -> TypeAdapter[Job]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Job)
 
 
 def open_effect(job: Job) -> VirtualBackground:

@@ -121,14 +121,12 @@ def _state(path: Path) -> list[int]:
 def plan_segments(job: Job, source: Source) -> Plan | None:
     """Cut a job, if it is long enough and of a kind that can be cut and joined."""
     kinds = {target.suffix.lower() for target in job.targets}
-    if not (
-        isinstance(source, VideoSource) and source.seekable and job.segment_s and kinds <= JOINABLE
-    ):
+    if not (isinstance(source, VideoSource) and job.is_long(source)):
+        return None
+    if not (source.seekable and kinds <= JOINABLE):
         return None
     start_s = job.trim.start_s if job.trim else Fraction(0)
     claimed_s = LONG_AGO_S if source.length_s is None else source.length_s  # live recordings
-    if claimed_s < Fraction(3, 2) * job.segment_s:
-        return None
     last_s = last_time_s(source.path, start_s + claimed_s)
     length_s = min(claimed_s, (last_s or Fraction(0)) - start_s)
     count = round(length_s / job.segment_s)

@@ -20,10 +20,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, fie
 
 from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.sinks.part_file import segments_folder
 from seg_stream.pipeline.sources.flaws import Flaws
-
-LONGEST_NAME = 240
-"""Bytes of a file's name, with room for `.lock`; most file systems allow 255."""
 
 
 class Piece(BaseModel):
@@ -114,7 +112,7 @@ class WorkFolder(Store, Closable):
 
     def __init__(self, output: Path, asked: str, *, keep: bool) -> None:
         self._asked = asked
-        self._base = _base(output)
+        self._base = segments_folder(output)
         super().__init__(self._base / hashlib.sha256(asked.encode()).hexdigest()[:16])
         self._lock = FileLock(f"{self._base}.lock")
         with _making(output):
@@ -190,16 +188,8 @@ class WorkFolder(Store, Closable):
 
 def forget(output: Path) -> None:
     """Throw away what unfinished conversions have left of an output that is whole now."""
-    if _base(output).is_dir():
-        with WorkFolder(output, "{}", keep=False) as work:
-            work.remove()
-
-
-def _base(output: Path) -> Path:
-    name = f".{output.name}.segments"
-    if len(os.fsencode(name)) > LONGEST_NAME:
-        name = f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.segments"
-    return output.absolute().parent / name
+    with WorkFolder(output, "{}", keep=False) as work:
+        work.remove()
 
 
 def _worth_keeping(folder: Path) -> bool:

@@ -77,7 +77,7 @@ def write_model() -> BrightnessModel:
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
         if describe:
-            helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
+            helper.set_model_props(model, {METADATA_KEY: info.to_json()})
         onnx.save(onnx.shape_inference.infer_shapes(model), path)
         return path
 
@@ -129,7 +129,7 @@ def write_failing_model() -> Callable[[Path], Path]:
             initial,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-        helper.set_model_props(model, {METADATA_KEY: ModelInfo(name="failing").model_dump_json()})
+        helper.set_model_props(model, {METADATA_KEY: ModelInfo(name="failing").to_json()})
         onnx.save(model, path)
         return path
 

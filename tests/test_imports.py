@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from clips import hopping, write_video
 
 OPTIONAL = [
     "aiohttp",
@@ -116,3 +117,31 @@ def test_it_imports_first_and_alone(name: str) -> None:
 def test_the_package_itself_loads_nothing_heavy() -> None:
     modules = import_alone("seg_stream.pipeline")["modules"]
     assert not {"cv2", "av", "onnxruntime", "numpy"} & set(modules)
+
+
+CONVERT = """
+import sys
+from seg_stream.pipeline.command import app
+from seg_stream.pipeline.conversion import convert
+
+convert(*sys.argv[1:])
+print(*sorted(sys.modules))
+"""
+
+
+def test_converting_a_file_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    """Each of these takes as long to load as a good many frames take to convert."""
+    clip = write_video(tmp_path / "clip.mp4", map(hopping, range(3)))
+    result = subprocess.run(
+        [sys.executable, "-c", CONVERT, clip, tmp_path / "out.mp4"],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out.mp4").is_file()
+    loaded = set(result.stdout.split())
+    assert {"av", "onnxruntime", "seg_stream.engines.select"} <= loaded
+    others = {"rich", "pydantic", "ray", "aiohttp", "filelock", "importlib.metadata", "tomllib"}
+    ours = {"cluster", "live", "page", "segments", "device", "sinks.window", "sources.cameras"}
+    assert not loaded & others
+    assert not loaded & {f"seg_stream.pipeline.{name}" for name in ours}
+    assert not loaded & {"seg_stream.engines.cuda", "seg_stream.engines.tensorrt_engine"}

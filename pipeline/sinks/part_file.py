@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from secrets import token_hex
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
+
+LONGEST_NAME = 240
+"""Bytes of a file's name, with room for `.lock`; most file systems allow 255."""
 
 
 class PartFile:
@@ -95,6 +99,14 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     folder = target.absolute().parent
     if not folder.is_dir():
         raise UserError(f"The folder {folder} does not exist; create it first.")
+
+
+def segments_folder(output: Path) -> Path:
+    """Where what is done of a long conversion lies until it is whole; see `work_folder.py`."""
+    name = f".{output.name}.segments"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(name.encode()).hexdigest()[:16]}.segments"
+    return output.absolute().parent / name
 
 
 def require_free(target: Path) -> None:

@@ -170,7 +170,7 @@ def test_layouts_and_the_persons_channel_are_taken_from_the_description(
     write_model: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    info = ModelInfo.model_validate(
+    info = ModelInfo.of(
         {
             "name": "several",
             "input_layout": input_layout,

@@ -74,13 +74,13 @@ def test_the_default_model_ships() -> None:
 
 
 def test_the_description_inside_the_model_is_read(tmp_path: Path) -> None:
-    metadata = {"seg_stream": INFO.model_dump_json(), "other": "text"}
+    metadata = {"seg_stream": INFO.to_json(), "other": "text"}
     assert read_info(tmp_path / "some.onnx", metadata) == INFO
 
 
 def test_a_description_beside_the_model_goes_before_the_one_inside(tmp_path: Path) -> None:
     (tmp_path / "some.toml").write_text('name = "beside"\ninput_std = [2.0, 2.0, 2.0]\n')
-    info = read_info(tmp_path / "some.onnx", {"seg_stream": INFO.model_dump_json()})
+    info = read_info(tmp_path / "some.onnx", {"seg_stream": INFO.to_json()})
     assert info == ModelInfo(name="beside", input_std=(2, 2, 2))
 
 

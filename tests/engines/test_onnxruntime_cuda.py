@@ -21,7 +21,7 @@ from seg_stream.pipeline.errors import SegStreamError
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = [onnxruntime_cuda.PROVIDER, "CPUExecutionProvider"]
+    names = [onnxruntime_cuda.CUDA_PROVIDER, "CPUExecutionProvider"]
     monkeypatch.setattr(ort, "get_available_providers", lambda: names)
     monkeypatch.setattr(onnxruntime_cuda, "Gpu", StandInGpu)
     StandInGpu.opened.clear()

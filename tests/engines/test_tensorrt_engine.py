@@ -56,7 +56,8 @@ def runtime(
         runtime = StandInRuntime(real, model)
         monkeypatch.setitem(sys.modules, "tensorrt", None)
         monkeypatch.setitem(sys.modules, "tensorrt_rtx", runtime.module())
-        monkeypatch.setattr("seg_stream.engines.tensorrt_engine.require_library", lambda _: None)
+        for user in ("tensorrt_engine", "select"):
+            monkeypatch.setattr(f"seg_stream.engines.{user}.require_library", lambda _: None)
         monkeypatch.setattr("seg_stream.engines.tensorrt_engine.Gpu", StandInGpu)
         monkeypatch.setenv("SEG_STREAM_CACHE", str(tmp_path / "cache"))
         StandInGpu.opened.clear()

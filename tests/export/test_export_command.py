@@ -57,7 +57,7 @@ def test_a_model_is_written_with_its_metadata_and_a_report(slim_file: Path) -> N
     onnx.checker.check_model(graph, full_check=True)
     (metadata,) = graph.metadata_props
     assert metadata.key == METADATA_KEY
-    assert ModelInfo.model_validate_json(metadata.value) == ModelInfo(
+    assert ModelInfo.from_json(metadata.value) == ModelInfo(
         name="slim", version=version("seg-stream"), trained_on="noise", licence="MIT"
     )
     assert sorted(path.name for path in output.parent.iterdir()) == ["slim.keras", "slim.onnx"]

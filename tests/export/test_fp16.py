@@ -36,7 +36,7 @@ def shipped(name: str) -> onnx.ModelProto:
 
 
 def info_of(model: onnx.ModelProto) -> ModelInfo:
-    return ModelInfo.model_validate_json(
+    return ModelInfo.from_json(
         next(prop.value for prop in model.metadata_props if prop.key == METADATA_KEY)
     )
 
@@ -273,7 +273,7 @@ def test_agreement_is_counted_over_the_pixels_of_all_photographs() -> None:
 def test_a_photograph_is_fed_and_the_person_read_as_the_model_says(
     layout: str, write_model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    info = ModelInfo.model_validate(
+    info = ModelInfo.of(
         {
             "name": "other",
             "input_layout": layout,
