@@ -207,8 +207,9 @@ def write_engine(library: str, model: Path, path: Path, open_gpu: Callable[[], G
 
     from seg_stream.engines.tensorrt_build import build, open_library
     from seg_stream.export.fp16 import to_fp16
+    from seg_stream.export.pooling import for_builder
 
-    half = to_fp16(onnx.load(str(model))).SerializeToString()
+    half = for_builder(to_fp16(onnx.load(str(model))), library).SerializeToString()
     with open_gpu() as where:
         built = build(open_library(library), half, call=where.call)
     path.write_bytes(built.plan)

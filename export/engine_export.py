@@ -34,6 +34,7 @@ from seg_stream.export.onnx_export import (
     checked_onnx,
 )
 from seg_stream.export.photographs import read_photographs
+from seg_stream.export.pooling import for_builder
 from seg_stream.pipeline.sinks.part_file import write_whole
 
 
@@ -140,6 +141,6 @@ def build_fp16(
     if progress:
         progress(FIRST_PHASE, 0.0)
     half, report = checked_fp16(graph, info, read_photographs(images, height, width))
-    content = half.SerializeToString()
+    content = for_builder(half, library.name).SerializeToString()
     built = build(library, content, timing=timing, progress=progress, stop=stop, call=call)
     return built, report

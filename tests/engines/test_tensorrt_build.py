@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from plans import NHWC, read_plan
 
@@ -64,6 +65,46 @@ def test_a_shipped_model_builds_in_fp16_without_reformats_between_convolutions(
     weights = [t for t in plan.tensors.values() if t.constant and len(t.dims) == 4]
     assert len(weights) >= len(wanted)
     assert {tensor.type for tensor in weights} == {"half"}
+
+
+def test_a_pooling_needs_no_copy_of_a_skip_connection(rtx: Library) -> None:
+    """But has one as it is in Keras; `test_engine_export` looks into the article's U-Net."""
+    onnx = pytest.importorskip("onnx", reason="needs the export extra (onnx)")
+    from seg_stream.export.fp16 import to_fp16
+    from seg_stream.export.pooling import for_builder
+
+    rng = np.random.default_rng(1)
+    weights = {"a": (8, 3, 3, 3), "b": (8, 8, 3, 3), "c": (8, 16, 3, 3)}
+    constants = [
+        onnx.numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+        for name, shape in weights.items()
+    ]
+    constants.append(onnx.numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "twice"))
+    node, pads = onnx.helper.make_node, [1, 1, 1, 1]
+    nodes = [
+        node("Conv", ["x", "a"], ["skip"], pads=pads),
+        node("MaxPool", ["skip"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", ["half", "b"], ["deep"], pads=pads),
+        node(
+            "Resize", ["deep", "", "twice"], ["wide"], mode="nearest", nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        ),
+        node("Conv", ["wide", "b"], ["late"], pads=pads),
+        node("Concat", ["skip", "late"], ["both"], axis=1),
+        node("Conv", ["both", "c"], ["y"], pads=pads),
+    ]  # fmt: skip
+    value = onnx.helper.make_tensor_value_info
+    ends = [value("x", 1, (1, 3, 32, 32))], [value("y", 1, (1, 8, 32, 32))]
+    graph = onnx.helper.make_graph(nodes, "net", *ends, constants)
+    between = {}
+    for library in ("tensorrt", rtx.name):
+        opsets = [onnx.helper.make_opsetid("", 17)]
+        half = to_fp16(onnx.helper.make_model(graph, opset_imports=opsets))
+        plan = build(rtx, for_builder(half, library).SerializeToString()).plan
+        between[library] = [name for name in read_plan(plan).between if "Resi" not in name]
+    assert len(between["tensorrt"]) == 2
+    assert between["tensorrt"][0] == "__myl_Move"
+    assert between[rtx.name] == ["__myl_NegSlicSlicSlicSlicMinMinMinNeg"]
 
 
 def test_in_fp32_the_same_inspection_finds_fp32(rtx: Library) -> None:

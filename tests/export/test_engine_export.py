@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from plans import read_plan
 from typer.testing import CliRunner, Result
 
 from seg_stream.engines.engine_file import EngineReport, read_report
@@ -63,6 +64,10 @@ def test_a_keras_file_becomes_an_engine(article_model: keras.Model, tmp_path: Pa
     assert (report.info.name, report.info.licence) == ("article", "MIT")
     assert "prone to overflow" in report.fp32_layers.values(), "the mean of its three sigmoids"
     assert "in between" in result.output
+    plan = read_plan(output.read_bytes())
+    assert len(plan.convolutions) == 23
+    assert "__myl_NegSlicSlicSlicSlicMinMinMinNeg" in plan.between
+    assert "__myl_Move" not in plan.between, "a copy of a skip connection"
     assert {path.name for path in tmp_path.iterdir()} == {
         "article.keras", "article.engine", "article.engine.json",
     }  # fmt: skip

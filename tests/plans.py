@@ -31,6 +31,13 @@ class Plan:
     layers: list[PlanLayer]
 
     @property
+    def between(self) -> list[str]:
+        """The names of what is neither a convolution nor before the first or after the last."""
+        convolutions = [i for i, layer in enumerate(self.layers) if layer in self.convolutions]
+        inner = self.layers[convolutions[0] : convolutions[-1]]
+        return [layer.name for layer in inner if layer not in self.convolutions]
+
+    @property
     def convolutions(self) -> list[PlanLayer]:
         return [layer for layer in self.layers if layer.kind in ("corrltn", "deconvolution")]
 
@@ -52,11 +59,12 @@ def read_plan(plan: bytes) -> Plan:
             tensors[name[1]] = PlanTensor(dims, order, kind[1], constant)
     layers = []
     for kind, line in re.findall(r"^ *(\w+)=\{ (name=.*)$", text, re.MULTILINE):
-        if kind == "function":
+        if kind in ("function", "runtime_function"):
+            kind = "function"
             read, all_of_them = _names(line, "input_args"), _names(line, " args")
             wrote = [name for name in all_of_them if name not in read]
             name = re.search(r"name=(\w+)", line)
-        elif kind in ("corrltn", "deconvolution"):
+        elif kind in ("corrltn", "deconvolution", "maxpool"):
             read, wrote = _names(line, " input"), _names(line, " output")
             name = re.search(r'name="([^"]*)"', line)
         else:
