@@ -22,8 +22,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
-from filelock import FileLock, Timeout
-
 from seg_stream.engines.tensorrt_build import Built
 from seg_stream.pipeline.errors import Stopped
 
@@ -222,6 +220,8 @@ class EngineCache:
     @contextmanager
     def _lock(self, name: str, stop: Event | None) -> Iterator[None]:
         """One builder at a time for a key; none is waited for where no lock can be made."""
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self.folder / f"{name}.lock")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)

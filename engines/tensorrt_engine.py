@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from threading import Event as StopEvent
 from traceback import clear_frames
@@ -14,7 +13,6 @@ from seg_stream.engines.cache import EngineCache, EngineKey
 from seg_stream.engines.contract import TensorSpec
 from seg_stream.engines.cuda import Gpu, Stream
 from seg_stream.engines.device_engine import DeviceEngine
-from seg_stream.engines.engine_file import read_report
 from seg_stream.engines.installed import require_library
 from seg_stream.engines.model_info import ModelInfo, read_info
 from seg_stream.engines.onnxruntime_cpu import OnnxRuntimeEngine
@@ -96,6 +94,8 @@ class TensorRtEngine(DeviceEngine):
         self._library.check(started, "run the engine")
 
     def _open_file(self, model: Path, descriptions: Path | None) -> None:
+        from seg_stream.engines.engine_file import read_report
+
         report = read_report(model)
         if report and report.engine != self._library.name:
             raise UserError(
@@ -160,6 +160,8 @@ class TensorRtEngine(DeviceEngine):
         self.warm_up()
 
     def _key(self, model: Path, specs: tuple[TensorSpec, TensorSpec]) -> EngineKey:
+        from importlib.metadata import version
+
         gpu = self.gpu
         return EngineKey(
             onnx_sha256=hashlib.sha256(model.read_bytes()).hexdigest(),
