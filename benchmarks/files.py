@@ -103,7 +103,6 @@ def measure_files(
 def _sum_up(clip: str, way: Way, runs: _Runs) -> Conversion:
     frames, taken = runs.frames, runs.taken
     cpu_ms = [1000 * one.cpu_s / frames for one in taken if one.cpu_s is not None]
-    memory = [one.memory_mib for one in taken if one.memory_mib is not None]
     said = [one.said for one in taken if "stage_ms" in one.said]
     stages = said[0]["stage_ms"] if said else {}
     return Conversion(
@@ -113,7 +112,9 @@ def _sum_up(clip: str, way: Way, runs: _Runs) -> Conversion:
         ours=way.ours,
         fps=Sample.of("fps", [frames / one.wall_s for one in taken]),
         cpu_ms=Sample.of("ms", cpu_ms) if cpu_ms else None,
-        memory=Sample.of("MiB", memory) if memory else None,
+        memory=Sample.of_known("MiB", [one.memory_mib for one in taken]),
+        gpu=Sample.of_known("%", [one.gpu_percent for one in taken]),
+        gpu_memory=Sample.of_known("MiB", [one.gpu_memory_mib for one in taken]),
         steady_fps=Sample.of("fps", [one["fps"] for one in said]) if said else None,
         stage_ms={
             stage: Sample.of("ms", [one["stage_ms"][stage] for one in said]) for stage in stages

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from seg_stream.benchmarks.gpu_load import GpuLoad
 from seg_stream.pipeline.errors import SegStreamError
 
 WRAPPER = Path(__file__).parent / "measured.py"
@@ -26,6 +27,9 @@ class Taken:
     memory_mib: float | None
     said: dict[str, Any]
     """The JSON object that it printed."""
+    gpu_percent: float | None = None
+    gpu_memory_mib: float | None = None
+    """Of the GPU meanwhile; see `GpuLoad`."""
 
 
 def run_module(module: str, *arguments: str | Path) -> Taken:
@@ -35,13 +39,19 @@ def run_module(module: str, *arguments: str | Path) -> Taken:
         SegStreamError: it failed.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    result = subprocess.run(
-        [sys.executable, "-I", "-S", str(WRAPPER), *command],
-        capture_output=True, text=True, timeout=LONGEST_S, check=False,
-    )  # fmt: skip
+    with GpuLoad() as gpu:
+        result = subprocess.run(
+            [sys.executable, "-I", "-S", str(WRAPPER), *command],
+            capture_output=True, text=True, timeout=LONGEST_S, check=False,
+        )  # fmt: skip
     if result.returncode:
         words = (result.stderr.strip() or result.stdout.strip() or "nothing was said").splitlines()
         raise SegStreamError(f"{module.rpartition('.')[2]} failed: {words[-1]}")
     text, _, figures = result.stdout.rstrip().rpartition("\n")
     begin = text.find("{")
-    return Taken(**json.loads(figures), said=json.loads(text[begin:]) if begin >= 0 else {})
+    return Taken(
+        **json.loads(figures),
+        said=json.loads(text[begin:]) if begin >= 0 else {},
+        gpu_percent=gpu.percent,
+        gpu_memory_mib=gpu.memory_mib,
+    )

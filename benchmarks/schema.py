@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-Unit = Literal["ms", "s", "fps", "MiB", "cores", "GFLOP/s", "GB/s"]
+Unit = Literal["ms", "s", "fps", "MiB", "cores", "%", "GFLOP/s", "GB/s"]
 
 HIGHER_IS_BETTER: frozenset[str] = frozenset({"fps", "GFLOP/s", "GB/s"})
 
@@ -34,6 +34,12 @@ class Sample(_Plain):
         spread = (max(values) - min(values)) / 2 / middle if middle else 0.0
         kept = [_round(value) for value in values]
         return Sample(unit=unit, values=kept, median=_round(middle), spread=round(spread, 4))
+
+    @staticmethod
+    def of_known(unit: Unit, values: Sequence[float | None]) -> Sample | None:
+        """Sum up those that are known; None if none is."""
+        known = [value for value in values if value is not None]
+        return Sample.of(unit, known) if known else None
 
 
 class Distribution(_Plain):
@@ -132,6 +138,9 @@ class Conversion(_Plain):
     fps: Sample
     cpu_ms: Sample | None = None
     memory: Sample | None = None
+    gpu: Sample | None = None
+    """How much of the time the GPU was busy, with all that ran on it."""
+    gpu_memory: Sample | None = None
     steady_fps: Sample | None = None
     stage_ms: dict[str, Sample] = {}
 
@@ -149,6 +158,8 @@ class Session(_Plain):
     frames: int
     cpu: Sample
     memory: Sample | None
+    gpu: Sample | None = None
+    gpu_memory: Sample | None = None
     cold_start: Sample
     warm_start: Sample
     stage_ms: dict[str, Sample]

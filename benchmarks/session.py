@@ -59,7 +59,6 @@ def measure_session(
         run_module(__name__, clip, background, model, kind, str(seconds)) for _ in range(rounds)
     ]
     said = [run.said for run in runs]
-    memory = [run.memory_mib for run in runs if run.memory_mib is not None]
     last = said[-1]
     return Session(
         clip=clip.stem,
@@ -74,7 +73,9 @@ def measure_session(
         frames=sum(len(one["latency_ms"]) for one in said),
         level=last["level"],
         cpu=Sample.of("cores", [one["cores"] for one in said]),
-        memory=Sample.of("MiB", memory) if memory else None,
+        memory=Sample.of_known("MiB", [run.memory_mib for run in runs]),
+        gpu=Sample.of_known("%", [run.gpu_percent for run in runs]),
+        gpu_memory=Sample.of_known("MiB", [run.gpu_memory_mib for run in runs]),
         cold_start=Sample.of("s", [run.said["cold_at_s"] - run.start_s for run in runs]),
         warm_start=Sample.of("s", [one["warm_s"] for one in said]),
         stage_ms={

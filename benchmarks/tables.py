@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from seg_stream.benchmarks.files import OURS
 from seg_stream.benchmarks.ratios import ratios
-from seg_stream.benchmarks.schema import Report, Sample
+from seg_stream.benchmarks.schema import Conversion, Report, Sample, Session
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,29 @@ def share(floor: float | None, found: float) -> str:
     return "-" if floor is None else f"{100 * floor / found:.0f}%"
 
 
+def _gpu_seen(report: Report) -> bool:
+    """Whether a GPU was watched: without one the tables have no columns for it."""
+    return any(c.gpu for c in report.conversions) or any(e.gpu for e in report.sessions)
+
+
+def _on_gpu(each: Conversion | Session, seen: bool) -> tuple[str, ...]:
+    return (sample(each.gpu), sample(each.gpu_memory)) if seen else ()
+
+
+GPU_HEAD = ("GPU %", "GPU MiB")
+
+
 def _files(report: Report) -> Table:
+    seen = _gpu_seen(report)
     rows = [
-        (c.clip, c.way, *map(sample, (c.fps, c.steady_fps, c.cpu_ms, c.memory)))
+        (c.clip, c.way, *map(sample, (c.fps, c.steady_fps, c.cpu_ms, c.memory)), *_on_gpu(c, seen))
         for c in report.conversions
     ]
     return Table(
         "Whole files",
         "Frames a second from the start of the process to its end, then without start and end; "
         "processor time a frame; the highest memory. All ways took turns on the same clip.",
-        ("clip", "way", "fps", "fps inside", "CPU ms a frame", "MiB"),
+        ("clip", "way", "fps", "fps inside", "CPU ms a frame", "MiB", *(GPU_HEAD if seen else ())),
         rows,
     )
 
@@ -74,7 +87,7 @@ def _against(report: Report) -> Table:
 
 
 def _sessions(report: Report) -> Table:
-    rows = []
+    rows, seen = [], _gpu_seen(report)
     for e in report.sessions:
         late = e.latency
         rows.append(
@@ -88,6 +101,7 @@ def _sessions(report: Report) -> Table:
                 f"{e.dropped} of {e.frames + e.dropped}",
                 sample(e.cpu),
                 sample(e.memory),
+                *_on_gpu(e, seen),
                 sample(e.cold_start),
                 sample(e.warm_start),
                 e.level or "every frame",
@@ -109,6 +123,7 @@ def _sessions(report: Report) -> Table:
             "dropped",
             "cores",
             "MiB",
+            *(GPU_HEAD if seen else ()),
             "cold",
             "warm",
             "network",

@@ -9,6 +9,7 @@ nothing but wait, so that the first goes on meanwhile.
 from __future__ import annotations
 
 import ctypes
+import re
 import threading
 import warnings
 from collections.abc import Callable
@@ -324,8 +325,11 @@ def _import_driver() -> Any:
             # Never pycuda.autoinit, which makes a context of its own.
             import pycuda.driver as driver
     except ImportError as error:  # also where there is no NVIDIA driver to link to
+        reason = re.sub(
+            r"\S*[/\\]", "", _text(error)
+        )  # files, not a user's folders: reports keep it
         raise UserError(
-            f"pycuda cannot be imported ({_text(error)}); it needs an NVIDIA driver and "
+            f"pycuda cannot be imported ({reason}); it needs an NVIDIA driver and "
             "pip install 'seg-stream[gpu]'; or choose another --engine."
         ) from error
     return driver

@@ -25,6 +25,7 @@ OPTIONAL = [
     "playwright",
     "psutil",
     "pycuda",
+    "pynvml",
     "pytest",
     "pyvirtualcam",
     "rembg",

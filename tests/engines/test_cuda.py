@@ -22,6 +22,7 @@ def has_gpu() -> bool:
 @pytest.mark.skipif(has_gpu(), reason="there is a GPU here")
 def test_without_a_gpu_it_says_so_and_leaves_no_thread() -> None:
     before = set(threading.enumerate())
-    with pytest.raises(UserError, match=r"(pycuda|NVIDIA GPU).* another --engine"):
+    with pytest.raises(UserError, match=r"(pycuda|NVIDIA GPU).* another --engine") as caught:
         Gpu()
+    assert "/" not in str(caught.value), "a folder of the user's, which a report would show"
     assert set(threading.enumerate()) <= before
