@@ -13,7 +13,7 @@ from seg_stream.pipeline.errors import SegStreamError
 
 OURS = "seg-stream"
 REENCODE = "re-encode"
-COMMAND = "seg_stream.pipeline.command"
+COMMAND = "seg_stream.pipeline.entry"
 WAYS = "seg_stream.benchmarks.ways"
 
 

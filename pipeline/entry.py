@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 
@@ -10,12 +11,17 @@ def main() -> None:
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:  # as for a program in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback of half an import
+    gc.disable()  # there is no garbage yet
     import cv2  # noqa: F401  # before PyAV: of the libxcb that both bring, Qt hangs with PyAV's
 
     from seg_stream.pipeline import command
 
+    gc.enable()
     signal.signal(signal.SIGINT, before)
-    command.main()
+    try:
+        command.main()
+    finally:
+        gc.freeze()  # the process ends, and frees all that without looking through it once more
 
 
 if __name__ == "__main__":
