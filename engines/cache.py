@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
 
-from seg_stream.engines.tensorrt_build import Built
+from seg_stream.engines.tensorrt_build import BuildStopped, Built
 from seg_stream.pipeline.errors import Stopped
 
 MAGIC = b"seg-stream engine 1\n"
@@ -116,7 +116,12 @@ class EngineCache:
         with self._lock(key.digest, stop):
             if (plan := self._read(key.digest, key.text())) is not None:
                 return plan
-            built = build(self._read(timing_name, key.timing) or b"")
+            try:
+                built = build(self._read(timing_name, key.timing) or b"")
+            except BuildStopped as stopped:
+                if stopped.timing:  # the next build need not measure that again
+                    self._write(timing_name, key.timing, stopped.timing)
+                raise
             self._write(key.digest, key.text(), built.plan)
             if built.timing:
                 self._write(timing_name, key.timing, built.timing)

@@ -30,8 +30,8 @@ class SwitchingEngine(Engine):
         self.input, self.output = first.input, first.output
         self.notes: list[str] = [
             *first.notes,
-            f"An engine of {what} is being built while {first.name} runs; one that is not finished "
-            "in time is thrown away, and --require-gpu waits for it, once.",
+            f"An engine of {what} is being built while {first.name} runs; if this ends before, the "
+            "next start goes on with it, and --require-gpu waits for it, once.",
         ]
         self._what = what
         self._frames = 0

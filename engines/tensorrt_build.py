@@ -65,6 +65,14 @@ class Built:
     timing: bytes
 
 
+class BuildStopped(Stopped):
+    """A build was stopped; `timing` is what it had learned about kernels until then."""
+
+    def __init__(self, timing: bytes) -> None:
+        super().__init__("The engine's build was stopped; nothing was written.")
+        self.timing = timing
+
+
 def open_library(name: str) -> Library:
     """Import TensorRT or TensorRT-RTX.
 
@@ -141,14 +149,14 @@ def build(
 
     Raises:
         UserError: the library does not take the model.
-        Stopped: it was stopped.
+        BuildStopped: it was stopped.
         SegStreamError: the build failed.
     """
     ended = stop or threading.Event()
     work = partial(_build, library, onnx_model, timing, progress, ended)
-    built: Built | None = _run_beside(lambda: call(work), ended)
-    if built is None:
-        raise Stopped("The engine's build was stopped; nothing was written.")
+    built: Built = _run_beside(lambda: call(work), ended)
+    if not built.plan:
+        raise BuildStopped(built.timing)
     return built
 
 
@@ -158,8 +166,8 @@ def _build(
     timing: bytes,
     progress: Progress | None,
     stop: threading.Event,
-) -> Built | None:
-    """The engine, or None if it was stopped."""
+) -> Built:
+    """The engine; without a plan if it was stopped."""
     trt = library.trt
     builder = _builder(library)
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -178,11 +186,11 @@ def _build(
     if known is not None and not config.set_timing_cache(known, ignore_mismatch=False):
         config.set_timing_cache(config.create_timing_cache(b""), ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
-    if stop.is_set():
-        return None
-    library.check(plan, "build the engine")
     learned = config.get_timing_cache()
-    return Built(bytes(plan), b"" if learned is None else bytes(learned.serialize()))
+    timing = b"" if learned is None else bytes(learned.serialize())
+    if stop.is_set():
+        return Built(b"", timing)
+    return Built(bytes(library.check(plan, "build the engine")), timing)
 
 
 def _builder(library: Library) -> Any:

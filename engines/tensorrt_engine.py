@@ -23,7 +23,7 @@ from seg_stream.engines.tensorrt_build import (
     Progress,
     open_library,
 )
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 
 ENGINE_SUFFIX = ".engine"
 
@@ -127,9 +127,11 @@ class TensorRtEngine(DeviceEngine):
             from seg_stream.export.engine_export import build_fp16
 
             fresh = True
+            # TensorRT-RTX builds in less than a second: the next start is glad of it.
+            ended = stop if self._library.name == "tensorrt" else None
             built, report = build_fp16(
                 self._library, model, info,
-                timing=timing, progress=progress, stop=stop, call=self.gpu.call,
+                timing=timing, progress=progress, stop=ended, call=self.gpu.call,
             )  # fmt: skip
             if report.kept:
                 self.notes.append(f"Kept in FP32: {', '.join(report.kept)}.")
@@ -137,6 +139,8 @@ class TensorRtEngine(DeviceEngine):
 
         kept = self._cache.compiled(key)
         plan = self._cache.get(key, make, stop)
+        if stop and stop.is_set():
+            raise Stopped("The engine was built, but not started any more.")
         try:
             self._start(plan, info, kept)
         except SegStreamError:

@@ -15,7 +15,7 @@ import pytest
 
 from seg_stream.engines import cache as cache_module
 from seg_stream.engines.cache import EngineCache, EngineKey, cache_folder
-from seg_stream.engines.tensorrt_build import Built
+from seg_stream.engines.tensorrt_build import BuildStopped, Built
 from seg_stream.pipeline.errors import SegStreamError, Stopped
 
 KEY = EngineKey(
@@ -299,6 +299,23 @@ def test_waiting_for_another_ones_build_can_be_stopped(folder: Path) -> None:
     end.set()
     thread.join(30)
     assert EngineCache(folder).get(KEY, Builder()) == b"slow"
+
+
+def test_what_a_stopped_build_learned_is_there_for_the_next(folder: Path) -> None:
+    def stopped(_: bytes) -> Built:
+        raise BuildStopped(b"half of the timings")
+
+    with pytest.raises(BuildStopped):
+        EngineCache(folder).get(KEY, stopped)
+    assert not EngineCache(folder).has(KEY)
+    given = list[bytes]()
+
+    def build(timing: bytes) -> Built:
+        given.append(timing)
+        return Built(b"engine", timing)
+
+    EngineCache(folder).get(replace(KEY, onnx_sha256="another model"), build)
+    assert given == [b"half of the timings"]
 
 
 def test_the_folder_is_the_users_cache_or_the_one_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,19 @@ def test_a_stream_begins_on_onnx_runtime_and_changes_over(
     assert all(gpu.closed for gpu in StandInGpu.opened)
 
 
+def test_a_stream_that_ends_at_once_leaves_the_engine_to_the_next(
+    runtime: StandInRuntime, builds: Builds, brightness_model: Path
+) -> None:
+    with open_engine("auto", brightness_model) as engine:
+        assert isinstance(engine, SwitchingEngine)
+        assert "the next start goes on with it" in engine.notes[-1]
+    assert not runtime.loaded, "nobody waits for it to start"
+    with open_engine("auto", brightness_model) as engine:
+        assert isinstance(engine, TensorRtEngine)
+    assert builds.count == 1
+    assert all(gpu.closed for gpu in StandInGpu.opened)
+
+
 @pytest.mark.usefixtures("runtime")
 def test_require_gpu_waits_for_the_build_and_says_so(
     builds: Builds, brightness_model: Path, caplog: pytest.LogCaptureFixture
