@@ -207,11 +207,13 @@ def write_engine(library: str, model: Path, path: Path, open_gpu: Callable[[], G
 
     from seg_stream.engines.tensorrt_build import build, open_library
     from seg_stream.export.fp16 import to_fp16
-    from seg_stream.export.pooling import for_builder
+    from seg_stream.export.pooling import pool_in_place
 
-    half = for_builder(to_fp16(onnx.load(str(model))), library).SerializeToString()
+    half = to_fp16(onnx.load(str(model)))
+    if library == "tensorrt-rtx":
+        pool_in_place(half)
     with open_gpu() as where:
-        built = build(open_library(library), half, call=where.call)
+        built = build(open_library(library), half.SerializeToString(), call=where.call)
     path.write_bytes(built.plan)
     with OnnxRuntimeEngine(model) as described:
         info = described.info

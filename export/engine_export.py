@@ -34,7 +34,8 @@ from seg_stream.export.onnx_export import (
     checked_onnx,
 )
 from seg_stream.export.photographs import read_photographs
-from seg_stream.export.pooling import for_builder
+from seg_stream.export.pooling import pool_in_place
+from seg_stream.export.subpixel import spread_last
 from seg_stream.pipeline.sinks.part_file import write_whole
 
 
@@ -136,11 +137,17 @@ def build_fp16(
     import onnx
 
     graph = onnx.load(model)
+    # What TensorRT makes of these steps could not be seen: it builds on a GPU only.
+    ours = library.name == "tensorrt-rtx"
+    if ours:
+        spread_last(graph)
     shape = [side.dim_value for side in graph.graph.input[0].type.tensor_type.shape.dim]
     height, width = shape[2:] if info.input_layout == "NCHW" else shape[1:3]
     if progress:
         progress(FIRST_PHASE, 0.0)
     half, report = checked_fp16(graph, info, read_photographs(images, height, width))
-    content = for_builder(half, library.name).SerializeToString()
+    if ours:
+        pool_in_place(half)
+    content = half.SerializeToString()
     built = build(library, content, timing=timing, progress=progress, stop=stop, call=call)
     return built, report

@@ -19,21 +19,11 @@ if TYPE_CHECKING:
 _WHOLE = {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [0] * 4, "dilations": [1, 1]}
 
 
-def for_builder(model: onnx.ModelProto, library: str) -> onnx.ModelProto:
-    """Prepare a graph for a builder, and return it: for TensorRT-RTX its poolings are replaced.
-
-    No number changes, so what was found out about the graph before still holds.
-    TensorRT could not be asked what it does with them, since it builds on a GPU only.
-    """
-    if library == "tensorrt-rtx":
-        pool_in_place(model)
-    return model
-
-
 def pool_in_place(model: onnx.ModelProto) -> None:
     """Replace each 2x2 max pooling of a tensor that is concatenated too, in place.
 
-    Others stay: nothing is copied for them. So do those of odd sizes.
+    Others stay: nothing is copied for them. So do those of odd sizes. No number changes, so what
+    was found out about the graph before still holds.
     """
     import onnx
 

@@ -37,11 +37,15 @@ def fp16() -> bytes:
     return fp16_of("portrait-lite")
 
 
-def fp16_of(name: str) -> bytes:
+def fp16_of(name: str, *, spread: bool = True) -> bytes:
     onnx = pytest.importorskip("onnx", reason="needs the export extra (onnx)")
     from seg_stream.export.fp16 import to_fp16
+    from seg_stream.export.subpixel import spread_last
 
-    return to_fp16(onnx.load(find_model(name))).SerializeToString()
+    model = onnx.load(find_model(name))
+    if spread:
+        spread_last(model)
+    return to_fp16(model).SerializeToString()
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -63,6 +67,9 @@ def test_a_shipped_model_builds_in_fp16_without_reformats_between_convolutions(
             # upsampling with the skip connection's concatenation.
             if maker is not None and maker.kind == "function":
                 assert "Conc" in maker.name, f"{maker.name} before {layer.name}"
+    # And what comes after the last one does it in one go.
+    assert plan.layers[-1].kind == "function"
+    assert plan.layers[-2] is plan.convolutions[-1]
     weights = [t for t in plan.tensors.values() if t.constant and len(t.dims) == 4]
     assert len(weights) >= len(wanted)
     assert {tensor.type for tensor in weights} == {"half"}
@@ -72,7 +79,7 @@ def test_a_pooling_needs_no_copy_of_a_skip_connection(rtx: Library) -> None:
     """But has one as it is in Keras; `test_engine_export` looks into the article's U-Net."""
     onnx = pytest.importorskip("onnx", reason="needs the export extra (onnx)")
     from seg_stream.export.fp16 import to_fp16
-    from seg_stream.export.pooling import for_builder
+    from seg_stream.export.pooling import pool_in_place
 
     rng = np.random.default_rng(1)
     weights = {"a": (8, 3, 3, 3), "b": (8, 8, 3, 3), "c": (8, 16, 3, 3)}
@@ -98,14 +105,24 @@ def test_a_pooling_needs_no_copy_of_a_skip_connection(rtx: Library) -> None:
     ends = [value("x", 1, (1, 3, 32, 32))], [value("y", 1, (1, 8, 32, 32))]
     graph = onnx.helper.make_graph(nodes, "net", *ends, constants)
     between = {}
-    for library in ("tensorrt", rtx.name):
+    for copies in (True, False):
         opsets = [onnx.helper.make_opsetid("", 17)]
         half = to_fp16(onnx.helper.make_model(graph, opset_imports=opsets))
-        plan = build(rtx, for_builder(half, library).SerializeToString()).plan
-        between[library] = [name for name in read_plan(plan).between if "Resi" not in name]
-    assert len(between["tensorrt"]) == 2
-    assert between["tensorrt"][0] == "__myl_Move"
-    assert between[rtx.name] == ["__myl_NegSlicSlicSlicSlicMinMinMinNeg"]
+        if not copies:
+            pool_in_place(half)
+        plan = build(rtx, half.SerializeToString()).plan
+        between[copies] = [name for name in read_plan(plan).between if "Resi" not in name]
+    assert len(between[True]) == 2
+    assert between[True][0] == "__myl_Move"
+    assert between[False] == ["__myl_NegSlicSlicSlicSlicMinMinMinNeg"]
+
+
+def test_a_transposed_convolution_at_the_end_is_turned_and_sliced_afterwards(
+    rtx: Library,
+) -> None:
+    """Which `spread_last` spares: eight channels of FP32 at the full size, written twice."""
+    plan = read_plan(build(rtx, fp16_of("portrait-lite", spread=False)).plan)
+    assert {"__myl_Tran", "__myl_Slic"} <= {layer.name for layer in plan.layers}
 
 
 def test_in_fp32_the_same_inspection_finds_fp32(rtx: Library) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from seg_stream.export.pooling import for_builder, pool_in_place
+from seg_stream.export.pooling import pool_in_place
 
 if TYPE_CHECKING:
     import onnx
@@ -71,11 +71,3 @@ def test_any_other_pooling_stays(pooling: Any) -> None:
     before = model.SerializeToString()
     pool_in_place(model)
     assert model.SerializeToString() == before
-
-
-def test_only_tensorrt_rtx_is_given_slices() -> None:
-    kinds = {
-        library: for_builder(graph_of(**SQUARE), library).graph.node[0].op_type
-        for library in ("tensorrt", "tensorrt-rtx")
-    }
-    assert kinds == {"tensorrt": "MaxPool", "tensorrt-rtx": "Neg"}
