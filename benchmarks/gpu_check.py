@@ -114,22 +114,23 @@ def check(
                     ),
                 )  # fmt: skip
                 found.engines.extend([figures] if figures else [])
-    alone = {(e.engine, e.model): e.device_ms for e in found.engines if e.model in SHIPPED}
-    for (engine, name), alone_ms in alone.items():
-        choice = EngineChoice(engine, index, require_gpu=True)
-        for size in gpu_pipeline.SIZES:
-            for background in BACKGROUNDS:
-                whole = attempt(
-                    f"{name} in {engine} at {size[0]}x{size[1]}, {background}",
-                    partial(
-                        gpu_pipeline.measure_pipeline,
-                        choice, name, size, background, alone_ms, max(10, frames // 10),
-                    ),
-                )  # fmt: skip
-                found.pipelines.extend([whole] if whole else [])
+        for figures in found.engines:
+            engine, name = figures.engine, figures.model
+            choice = EngineChoice(engine, index, require_gpu=True)
+            source = _engine_source(engine, models[name], index, Path(folder), gate=name in SHIPPED)
+            for size in gpu_pipeline.SIZES:
+                for background in BACKGROUNDS:
+                    whole = attempt(
+                        f"{name} in {engine} at {size[0]}x{size[1]}, {background}",
+                        partial(
+                            gpu_pipeline.measure_pipeline, choice, source, name, size, background,
+                            figures.device_ms, max(10, frames // 10),
+                        ),
+                    )  # fmt: skip
+                    found.pipelines.extend([whole] if whole else [])
     leak = None
-    if alone:
-        best = EngineChoice(next(iter(alone))[0], index, require_gpu=True)
+    if shipped := [e.engine for e in found.engines if e.model in SHIPPED]:
+        best = EngineChoice(shipped[0], index, require_gpu=True)
         leak = attempt(
             f"{frames} frames",
             lambda: gpu_pipeline.find_leak(best, SHIPPED[0], frames, _free_bytes),
@@ -173,10 +174,7 @@ def _opener(
     """What opens a model in an engine; without the gate for networks whose masks mean nothing."""
 
     def opened() -> DeviceEngine:
-        path = model
-        if not gate and engine in TENSORRT:
-            path = folder / f"{model.stem}.{engine}.engine"
-            gpu_engines.write_engine(engine, model, path, partial(Gpu, index))
+        path = _engine_source(engine, model, index, folder, gate=gate)
         found = open_engine(EngineChoice(engine, index, require_gpu=True), path)
         if not isinstance(found, DeviceEngine):
             found.close()
@@ -184,6 +182,16 @@ def _opener(
         return found
 
     return opened
+
+
+def _engine_source(engine: str, model: Path, index: int, folder: Path, *, gate: bool) -> Path:
+    """The file to open: the model or, for TensorRT without the gate, an engine made once."""
+    if gate or engine not in TENSORRT:
+        return model
+    path = folder / f"{model.stem}.{engine}.engine"
+    if not path.exists():
+        gpu_engines.write_engine(engine, model, path, partial(Gpu, index))
+    return path
 
 
 def _free_bytes(engine: Engine) -> int:

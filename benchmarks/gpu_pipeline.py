@@ -216,13 +216,24 @@ def measure_kernels(gpu: Gpu, size: tuple[int, int], copy_bytes: float) -> list[
 
 def measure_pipeline(
     choice: EngineChoice,
-    model: str | Path,
+    model: Path,
+    name: str,
     size: tuple[int, int],
     background: str,
     alone_ms: float,
     count: int,
 ) -> PipelineFigures:
-    """Run frames through every stage, each in its own thread, as a conversion does."""
+    """Run frames through every stage, each in its own thread, as a conversion does.
+
+    Args:
+        choice: the engine.
+        model: an ONNX or engine file.
+        name: of the network.
+        size: of the frames.
+        background: what stands behind.
+        alone_ms: what the network alone takes.
+        count: of frames.
+    """
     several = frames(*size, 25)
     with VirtualBackground(background, model=model, engine=choice) as effect:
         for frame in several[:5]:
@@ -230,13 +241,13 @@ def measure_pipeline(
         ends = list[float]()
         source = (several[number % len(several)] for number in range(count))
         run(source, effect.stages, Stage("take", lambda _: ends.append(perf_counter())))
-        name = effect.engine.name
+        engine = effect.engine.name
     warm = ends[count // 10 :]
     times_ms = [1000 * (b - a) for a, b in pairwise(warm)]
     each_ms = 1000 * (warm[-1] - warm[0]) / (len(warm) - 1)
     return PipelineFigures(
-        engine=name,
-        model=Path(model).stem,
+        engine=engine,
+        model=name,
         frame=f"{size[0]}x{size[1]}",
         background=Path(background).name,
         fps=1000 / each_ms,

@@ -107,7 +107,8 @@ def test_all_person_or_all_room_comes_out_unchanged(gpu: Any, value: float) -> N
 
 @pytest.mark.parametrize("format", ["yuv420p", "bgr24"])
 @pytest.mark.parametrize(
-    ("width", "height"), [(1920, 1080), (1280, 720), (640, 480), (301, 201), (97, 65), (1, 1)]
+    ("width", "height"),
+    [(3840, 2160), (1920, 1080), (1280, 720), (640, 480), (301, 201), (97, 65), (1, 1)],
 )
 def test_a_blurred_room_is_the_cpus(gpu: Any, format: Any, width: int, height: int) -> None:
     frame = real_frame(format, width, height)

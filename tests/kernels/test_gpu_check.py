@@ -99,16 +99,18 @@ def test_it_goes_through_everything_and_names_what_refused(
             raise UserError(f"The package {choice.name} is not installed; install it.")
         return HostEngine(make_gpu(), gpu_check.find_model(model))
 
-    def refuse(*_: Any) -> None:
-        raise UserError("Exporting needs the package tensorflow.")
+    def write(path: Path, width: int, _: int) -> None:
+        if width == 64:
+            raise UserError("Exporting needs the package tensorflow.")
+        path.write_bytes(gpu_check.find_model("portrait-lite").read_bytes())
 
     for module in (gpu_check, gpu_engines):
         monkeypatch.setattr(module, "Gpu", make_gpu)
     monkeypatch.setattr(gpu_check, "open_engine", open_engine)
     monkeypatch.setattr("seg_stream.pipeline.effect.open_engine", open_engine)
     monkeypatch.setattr(gpu_check, "SHIPPED", ("portrait-lite",))
-    monkeypatch.setattr(gpu_check, "ARTICLE", {"unet-64": (64, 512)})
-    monkeypatch.setattr(gpu_engines, "write_article", refuse)
+    monkeypatch.setattr(gpu_check, "ARTICLE", {"unet-16": (16, 256), "unet-64": (64, 512)})
+    monkeypatch.setattr(gpu_engines, "write_article", write)
     small = partial(gpu_engines.write_products, side=8, layers=2)
     monkeypatch.setattr(gpu_engines, "write_products", small)
     monkeypatch.setattr(gpu_pipeline, "SIZES", ((160, 90),))
@@ -119,15 +121,19 @@ def test_it_goes_through_everything_and_names_what_refused(
     assert [c.seen for c in found.checks if not c.passed] == []
     assert len(found.checks) == 4
     assert {k.kernel for k in found.kernels} == {"prepare", "draw the alpha", "composite"}
-    (alone,) = found.engines
+    alone, article = found.engines
+    assert (article.engine, article.model) == ("cuda", "unet-16")
     assert (alone.engine, alone.model, alone.size) == ("cuda", "portrait-lite", "256x160")
     assert alone.max_abs_error < 1e-5
     assert alone.gflop > 0.1
-    assert len(found.pipelines) == 2
+    assert [pipeline.model for pipeline in found.pipelines] == ["portrait-lite"] * 2 + [
+        "unet-16"
+    ] * 2
     assert found.leak is not None
     assert found.leak.frames == 20
     assert set(found.refusals) == {
         "portrait-lite in tensorrt", "portrait-lite in tensorrt-rtx", "unet-64 from Keras",
+        "unet-16 in tensorrt", "unet-16 in tensorrt-rtx",
         "matrix products in tensorrt", "matrix products in tensorrt-rtx",
     }  # fmt: skip
     assert "not installed" in found.refusals["portrait-lite in tensorrt"]
