@@ -150,25 +150,32 @@ struct Area {
     __device__ float weight(int i) const { return i == first ? head : i == last ? tail : whole; }
 };
 
-// The two pixels that it takes where the picture does not become smaller in both directions, rounded
-// as OpenCV rounds its centre: (index + 0.5) * size / to - 0.5.
+// The two pixels that it takes where the picture does not become smaller in both directions.
 struct Between {
     int first, second;
     float share;  // of the second
     __device__ Between(int size, int to, int index) {
-        const int centre = (2 * index + 1) * size - to;
-        const int whole = centre < 0 ? -1 : centre / (2 * to);
-        const float part = __fdiv_rn(float(centre - whole * 2 * to), float(2 * to));
-        share = __fadd_rn(__fadd_rn(float(whole), part), -float(whole));
-        first = max(whole, 0), second = min(whole + 1, size - 1);
-    }
-    // Outside, OpenCV takes the border pixel whole in a row, and twice in a column.
-    __device__ Between in_row() const {
-        Between row = *this;
-        if (first == second) row.share = 0;
-        return row;
+        const float centre = (index + 0.5f) * (float(size) / to) - 0.5f;
+        first = int(floorf(centre));
+        share = centre - first;
+        if (first < 0) first = 0, share = 0;
+        if (first >= size - 1) first = size - 1, share = 0;
+        second = min(first + 1, size - 1);
     }
 };
+
+// The same with the centre rounded as OpenCV rounds it, for bytes; dearer, so not for every pixel of
+// a frame. Outside, OpenCV takes the border pixel whole in a row, and twice in a column.
+__device__ inline Between between_exactly(int size, int to, int index, bool in_row) {
+    Between found(size, to, index);
+    const int centre = (2 * index + 1) * size - to;
+    const int whole = centre < 0 ? -1 : centre / (2 * to);
+    const float part = __fdiv_rn(float(centre - whole * 2 * to), float(2 * to));
+    found.share = __fadd_rn(__fadd_rn(float(whole), part), -float(whole));
+    found.first = max(whole, 0), found.second = min(whole + 1, size - 1);
+    if (in_row && found.first == found.second) found.share = 0;
+    return found;
+}
 
 // One pixel of a source halved so many times and scaled to a size: one step of `shrink` in
 // pipeline/shrink.py, with all the exact halvings before it.
@@ -190,7 +197,8 @@ __device__ inline float scaled(const S& source, int halvings, int width, int hei
         }
         return S::round(sum, from_width == 2 * width && from_height == 2 * height);
     }
-    const Between across = Between(from_width, width, x).in_row(), down(from_height, height, y);
+    const Between across = between_exactly(from_width, width, x, true);
+    const Between down = between_exactly(from_height, height, y, false);
     float corners[4];
 #pragma unroll 1
     for (int i = 0; i < 4; i++)
