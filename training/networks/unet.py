@@ -48,6 +48,7 @@ def unet(
         ValueError: an argument is out of range, or the weights are missing or do not fit.
     """
     _check_arguments(input_size, num_class, width)
+    weights = None if pretrained_weights is None else _weights_file(Path(pretrained_weights))
     import keras
     from keras import layers
 
@@ -90,8 +91,8 @@ def unet(
 
     model = keras.Model(inputs, outputs, name="unet")
     model.compile(optimizer=keras.optimizers.Adam(1e-4), loss=loss, metrics=["accuracy"])
-    if pretrained_weights is not None:
-        _load_weights(model, Path(pretrained_weights))
+    if weights:
+        _load_weights(model, weights)
     return model
 
 
@@ -111,11 +112,15 @@ def _check_arguments(input_size: tuple[int, int, int], num_class: int, width: in
         raise ValueError(f"width is {width}; it must be 1 or more.")
 
 
-def _load_weights(model: keras.Model, path: Path) -> None:
+def _weights_file(path: Path) -> Path:
     if not path.name.endswith(".weights.h5"):
         raise ValueError(f"{path} is not a weights file; its name must end in .weights.h5.")
     if not path.is_file():
         raise ValueError(f"The weights file {path} does not exist; check the path.")
+    return path
+
+
+def _load_weights(model: keras.Model, path: Path) -> None:
     try:
         model.load_weights(path)
     except (ValueError, KeyError, OSError) as error:
