@@ -29,6 +29,18 @@ def match_light(
     return np.asarray(foreground * gain.astype(np.float32), np.float32)
 
 
+def throw_shadow(
+    background: FloatImage, alpha_hw: FloatImage, rng: np.random.Generator
+) -> FloatImage:
+    """Darken the room where a person's soft shadow, moved aside, falls on it."""
+    height, width = alpha_hw.shape
+    matrix = np.array([[1, 0, rng.normal(0, 0.08) * width], [0, 1, rng.normal(0, 0.06) * height]])
+    moved = cv2.warpAffine(alpha_hw, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    soft = cv2.GaussianBlur(moved, (0, 0), rng.uniform(0.005, 0.06) * width)
+    dark = 1 - rng.uniform(0.05, 0.5) * np.asarray(soft)[..., None]
+    return np.asarray(background * dark, np.float32)
+
+
 def light(picture: FloatImage, rng: np.random.Generator) -> FloatImage:
     """Exposure, gamma, colour cast, contrast and a slope of light across the frame."""
     height, width = picture.shape[:2]

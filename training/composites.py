@@ -9,6 +9,7 @@ import numpy as np
 
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
+from seg_stream.training.arms import add_arms
 from seg_stream.training.framing import draw_varied, draw_webcam, place
 from seg_stream.training.pairs import Portrait
 
@@ -18,6 +19,13 @@ Size = tuple[int, int]
 
 ROOM_WEIGHTS = {"interior": 0.2, "room": 0.3, "hdri": 0.2, "shop": 0.15, "street": 0.15}
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
+
+ARMS = 0.4
+"""How often a person gets drawn arms."""
+SHADOWS = 0.3
+"""How often a person's shadow falls on the room behind."""
+WALLS = 0.15
+"""How often the room is a wall: the view of most webcams, and of few photographs of rooms."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +65,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
 
 def room(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
     """Draw a room, often put together of two, out of focus, or with furniture-like shapes in it."""
-    view = _crop(rooms, size, rng)
+    view = _wall(size, rng) if rng.random() < WALLS else _crop(rooms, size, rng)
     if rng.random() < 0.35:  # part of another room: there are far more rooms than photos of them
         mask = _shape(size, rng, largest=0.6)
         view = _lay_over(view, _crop(rooms, size, rng), mask, rng)
@@ -83,6 +91,23 @@ def _crop(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
         view = cv2.flip(view, 1)
     tint = np.exp(rng.normal(0, 0.1, 3) + rng.normal(0, 0.25))
     return np.asarray(view * tint.astype(np.float32), np.float32)
+
+
+def _wall(size: Size, rng: np.random.Generator) -> FloatImage:
+    """A painted wall, often pale, lit unevenly, perhaps with the edges of a door or a corner."""
+    width, height = size
+    pale = rng.random() < 0.7
+    paint = rng.uniform(120, 250) * np.exp(rng.normal(0, 0.06 if pale else 0.35, 3))
+    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
+    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
+    slope = rng.normal(0, 0.15, 2)
+    lit = np.exp(slope[0] * across + slope[1] * down - rng.uniform(0, 0.25) * across * across)
+    view = np.asarray(lit * paint.astype(np.float32), np.float32)
+    for _ in range(int(rng.integers(0, 4))):  # a door, a skirting board, a corner of the room
+        edge = int(rng.integers(width if (upright := rng.random() < 0.7) else height))
+        part = view[:, edge:] if upright else view[edge:]
+        part *= np.float32(rng.uniform(0.75, 1.1))
+    return view
 
 
 def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> FloatImage:
@@ -133,10 +158,14 @@ def _put(
     """Composite a person over `background`, or over the portrait's own surroundings."""
     framing = (draw_webcam if rng.random() < 0.5 else draw_varied)(person, rng)
     colour, matte = place(person, framing, size, original=background is None)
-    alpha = unit(matte)
+    foreground, alpha = colour.astype(np.float32), unit(matte)
     if background is None:
-        return colour.astype(np.float32), alpha
-    foreground = camera.match_light(colour.astype(np.float32), alpha, background, rng)
+        return foreground, alpha
+    if rng.random() < ARMS:
+        foreground, alpha = add_arms(foreground, alpha, person, framing, rng)
+    foreground = camera.match_light(foreground, alpha, background, rng)
+    if rng.random() < SHADOWS:
+        background = camera.throw_shadow(background, alpha, rng)
     frame = foreground * alpha[..., None] + background * (1 - alpha[..., None])
     return np.asarray(frame, np.float32), alpha
 

@@ -85,6 +85,12 @@ def place(
     return np.asarray(colour, np.uint8), np.asarray(matte, np.uint8)
 
 
+def to_frame(person: Portrait, framing: Framing, x: float, y: float) -> npt.NDArray[np.float64]:
+    """Where a pixel of the portrait lies in the frame: (x, y) in units of the frame's height."""
+    matrix = _affine(person, framing, (1, 1))
+    return np.asarray((matrix @ [x, y, 1.0]) * [framing.aspect, 1.0], np.float64)
+
+
 def _affine(person: Portrait, framing: Framing, size: tuple[int, int]) -> npt.NDArray[np.float64]:
     """The 2x3 matrix from the portrait's pixels to a picture of size (W, H)."""
     bottom = person.top + framing.heads * person.head
