@@ -3,13 +3,15 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg_stream.pipeline.errors import UserError
-from seg_stream.training.camera import match_light
+from seg_stream.training.arms import add_arms
+from seg_stream.training.camera import match_light, throw_shadow
 from seg_stream.training.composites import Cast, compose, room
 from seg_stream.training.dataset import sample_batch
 from seg_stream.training.framing import cut_shows, draw_varied, draw_webcam, place
@@ -133,3 +135,47 @@ def test_light_is_matched_to_the_person_whatever_its_share_of_the_frame() -> Non
         for i in range(200)
     ]
     assert 0.95 < np.mean(gains) < 1.05
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_arms_only_add_to_the_person(cast: Cast, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    person = cast.people["ccp"][0]
+    framing = draw_webcam(person, rng)
+    picture, matte = place(person, framing, (96, 64))
+    before = matte.astype(np.float32) / 255
+    colour, alpha = add_arms(picture.astype(np.float32), before, person, framing, rng)
+    assert colour.shape == picture.shape
+    assert np.isfinite(colour).all()
+    assert colour.min() >= 0
+    assert (alpha >= before - 1e-5).all()
+    assert alpha.max() <= 1 + 1e-5
+
+
+def test_drawn_arms_stand_away_from_the_body_and_leave_gaps(cast: Cast) -> None:
+    person = cast.people["ccp"][0]
+    grown, gaps = 0, 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        framing = draw_webcam(person, rng)
+        picture, matte = place(person, framing, (192, 128))
+        before = matte.astype(np.float32) / 255
+        _, alpha = add_arms(picture.astype(np.float32), before, person, framing, rng)
+        grown += (alpha > 0.5).sum() > 1.05 * (before > 0.5).sum()
+        outside, _ = cv2.connectedComponents((alpha < 0.5).astype(np.uint8))
+        gaps += outside > 2  # more than what is around the person
+    assert grown > 40
+    assert gaps > 5
+
+
+def test_a_shadow_darkens_the_room_and_nothing_else() -> None:
+    room_bgr = np.full((64, 96, 3), 200, np.float32)
+    nobody = np.zeros((64, 96), np.float32)
+    somebody = nobody.copy()
+    somebody[20:, 40:60] = 1
+    for seed in range(10):
+        assert (throw_shadow(room_bgr, nobody, np.random.default_rng(seed)) == 200).all()
+        shaded = throw_shadow(room_bgr, somebody, np.random.default_rng(seed))
+        assert shaded.max() <= 200.01
+        assert shaded.min() < 195
