@@ -52,6 +52,9 @@ def seg_train(
     start_from: Annotated[
         Path | None, typer.Option(help="Go on from the weights of this .keras file.")
     ] = None,
+    share: Annotated[
+        float, typer.Option(help="How far to go from there to the trained weights, up to 1.")
+    ] = DEFAULT.share,
     epochs: Annotated[int, typer.Option()] = DEFAULT.epochs,
     samples: Annotated[int, typer.Option(help="Composites in an epoch.")] = DEFAULT.samples,
     validation: Annotated[
@@ -81,6 +84,7 @@ def seg_train(
             size=(wide, high),
             imagenet=imagenet,
             start_from=start_from,
+            share=share,
             epochs=epochs,
             samples=samples,
             validation=validation,

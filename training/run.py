@@ -2,8 +2,8 @@
 
 Writes to its folder: `settings.json`, `samples.png` (what the network sees), `log.csv` (one line an
 epoch), `curves.png`, `predictions.png`, `last.keras` (with the optimiser's state, to resume from),
-`best.keras` (averaged weights of the best epoch) and, at the end, `final.keras`: the best weights
-with their batch norms measured again, ready for `seg-export`.
+`best.keras` (averaged weights of the best epoch) and, at the end, `final.keras`: the best weights,
+or a share of the way to them, with their batch norms measured again, ready for `seg-export`.
 """
 
 from __future__ import annotations
@@ -208,12 +208,16 @@ def _build(settings: TrainSettings) -> keras.Model:
 
 
 def _plain(best: Path, settings: TrainSettings) -> keras.Model:
-    """The best weights in a float32 model without an optimiser."""
+    """The best weights, or a share of the way there, in a float32 model without an optimiser."""
     import keras
 
     keras.config.set_dtype_policy("float32")
     model = _build(settings)
-    model.set_weights(keras.models.load_model(best, compile=False).get_weights())
+    weights = keras.models.load_model(best, compile=False).get_weights()
+    if settings.share < 1:
+        before = keras.models.load_model(settings.start_from, compile=False).get_weights()
+        weights = [a + settings.share * (b - a) for a, b in zip(before, weights, strict=True)]
+    model.set_weights(weights)
     return model
 
 

@@ -38,6 +38,9 @@ class TrainSettings(BaseModel):
     """Published ImageNet weights (.pth) for the body of `unet_lite`."""
     start_from: Path | None = None
     """A .keras file of the same architecture whose weights to go on from."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """How far to go from those weights to the trained ones: half-way keeps what each does better.
+    Wortsman et al., "Robust fine-tuning of zero-shot models", 2022."""
 
     epochs: PositiveInt = 40
     samples: PositiveInt = 3200
@@ -71,6 +74,8 @@ class TrainSettings(BaseModel):
             raise ValueError("both --imagenet and --start-from are given; choose one of them")
         if self.imagenet and self.arch != "unet_lite":
             raise ValueError(f"--imagenet is for unet_lite, not for {self.arch}; leave it out")
+        if self.share < 1 and not self.start_from:
+            raise ValueError("--share is given without --start-from; add it, or leave both out")
         if self.samples < self.batch or self.validation < self.batch:
             raise ValueError(
                 f"--batch {self.batch} is more than --samples {self.samples} or --validation "
@@ -81,4 +86,4 @@ class TrainSettings(BaseModel):
     @property
     def resumed_by(self) -> dict[str, object]:
         """What a later call must have in common to resume this run."""
-        return self.model_dump(mode="json", exclude={"epochs", "patience", "workers"})
+        return self.model_dump(mode="json", exclude={"epochs", "patience", "share", "workers"})

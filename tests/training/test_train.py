@@ -74,10 +74,20 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     for name in ("last.keras", "best.keras", "final.keras"):
         assert (out / name).exists(), name
 
-    start = ["--start-from", str(out / "final.keras"), "--rate", "1e-9"]
+    start = ["--start-from", str(out / "final.keras"), "--rate", "1e-4", "--share", "0.5"]
     tuned = tmp_path / "tuned"
     subprocess.run(command(data, tuned, 1, *start), env=environment(), check=True, timeout=240)
     assert abs(float(rows(tuned)[0]["loss"]) - float(rows(out)[-1]["loss"])) < 0.3
+    import keras
+
+    before, trained, shared = (
+        [layer.kernel.numpy() for layer in keras.models.load_model(path, compile=False).layers
+         if isinstance(layer, keras.layers.Conv2D)]
+        for path in (out / "final.keras", tuned / "best.keras", tuned / "final.keras")
+    )  # fmt: skip
+    assert any((a != b).any() for a, b in zip(before, trained, strict=True))
+    for a, b, c in zip(before, trained, shared, strict=True):
+        np.testing.assert_allclose(c, (a + b) / 2, atol=1e-7)
 
     onnx = tmp_path / "model.onnx"
     export = [str(out / "final.keras"), "-o", str(onnx), "--images", str(data / "ccp" / "images")]
@@ -164,6 +174,11 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
         (["--start-from", "nothing.keras"], "nothing.keras cannot be started from"),
         (["--batch", "64"], "--batch 64 is more than --samples 16 or --validation 8"),
         (["--rate", "-1"], "--rate is -1.0, which does not fit: input should be greater than 0"),
+        (["--share", "0.5"], "--share is given without --start-from"),
+        (
+            ["--share", "2"],
+            "--share is 2.0, which does not fit: input should be less than or equal",
+        ),
         (["--backgrounds", "."], "has no .jpg background"),
     ],
 )
