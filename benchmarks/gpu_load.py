@@ -52,7 +52,6 @@ class GpuLoad:
             self._nvml.nvmlShutdown()
         if self._busy:
             self.percent = fmean(self._busy)
-        if self._used:
             self.memory_mib = (max(self._used) - self._used[0]) / 2**20
 
     def _watch(self, nvml: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from seg_stream.engines.model_info import ModelInfo
 from seg_stream.pipeline.errors import UserError
@@ -35,6 +35,11 @@ class EngineReport(BaseModel):
     fp16_layers: int
     fp32_layers: dict[str, str] = Field(default_factory=dict)
     """Layers that were kept in FP32, and why."""
+
+    @field_validator("info", mode="before")
+    @classmethod
+    def _strictly(cls, info: object) -> object:
+        return info if isinstance(info, ModelInfo) else ModelInfo.of(info)
 
 
 def report_path(engine: Path) -> Path:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
+
+import numpy as np
 
 from seg_stream.pipeline.errors import UserError
 
@@ -94,11 +95,14 @@ def _require(right: bool, key: str, expected: str) -> None:
         raise ValueError(f"{key}: expected {expected}")
 
 
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 def _are_numbers(values: object) -> bool:
     return (
         isinstance(values, (list, tuple))
         and len(values) == 3
-        and all(type(each) in (int, float) and math.isfinite(each) for each in values)
+        and all(type(each) in (int, float) and abs(each) <= _LARGEST for each in values)
     )
 
 

@@ -188,7 +188,7 @@ def _build(
     plan = builder.build_serialized_network(network, config)
     learned = config.get_timing_cache()
     timing = b"" if learned is None else bytes(learned.serialize())
-    if stop.is_set():
+    if plan is None and stop.is_set():
         return Built(b"", timing)
     return Built(bytes(library.check(plan, "build the engine")), timing)
 

@@ -27,6 +27,10 @@ def pool_in_place(model: onnx.ModelProto) -> None:
     """
     import onnx
 
+    # Before opset 10 a slice has no steps.
+    if any(each.domain in ("", "ai.onnx") and each.version < 10 for each in model.opset_import):
+        return
+
     graph = model.graph
     typed = onnx.shape_inference.infer_shapes(model).graph
     shapes = {

@@ -47,7 +47,7 @@ def spread_last(model: onnx.ModelProto) -> None:
             graph.initializer.append(onnx.numpy_helper.from_array(value, each))
         squares = f"{node.output[0]}_squares"
         spread = onnx.helper.make_node(
-            "DepthToSpace", [squares], [node.output[0]], f"{name}_spread", blocksize=2, mode="DCR"
+            "DepthToSpace", [squares], [node.output[0]], f"{name}_spread", blocksize=2
         )
         conv = onnx.helper.make_node(
             "Conv", [node.input[0], *names], [squares], name, kernel_shape=[3, 3], pads=[1] * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,17 +20,19 @@ if TYPE_CHECKING:
 
 def watched() -> bool:
     """Whether a person sees what is said."""
-    return sys.stderr.isatty()
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def say(text: str) -> None:
     """Print a line beside the results; progress bars make room for it."""
-    print(text, file=sys.stderr)
+    if sys.stderr is not None:  # it is where the caller closed it, and in a window's program
+        print(text, file=sys.stderr)
 
 
 def complain(message: str) -> None:
     """Say what went wrong."""
-    red, plain = ("\x1b[31m", "\x1b[0m") if watched() else ("", "")
+    plainly = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    red, plain = ("\x1b[31m", "\x1b[0m") if watched() and not plainly else ("", "")
     say(f"{red}Error:{plain} {message}")
 
 

@@ -2,8 +2,9 @@
 
 Writes to its folder: `settings.json`, `samples.png` (what the network sees), `log.csv` (one line an
 epoch), `curves.png`, `predictions.png`, `last.keras` (with the optimiser's state, to resume from),
-`best.keras` (averaged weights of the best epoch) and, at the end, `final.keras`: the best weights,
-or a share of the way to them, with their batch norms measured again, ready for `seg-export`.
+`start.keras` (the weights of `--start-from`), `best.keras` (averaged weights of the best epoch)
+and, at the end, `final.keras`: the best weights, or a share of the way to them, with their batch
+norms measured again, ready for `seg-export`.
 """
 
 from __future__ import annotations
@@ -82,8 +83,11 @@ def train(
     if done:
         say(f"Resuming after epoch {done}.")
         model = keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
+        model.jit_compile = _jit()
     else:
         model = _new_model(settings)
+        if settings.start_from:  # kept: until the end the file may be another
+            _save(model, out / "start.keras", include_optimizer=False)
     if done < settings.epochs and not _out_of_patience(log, settings.patience):
         model.fit(
             feed(people, samples=settings.samples, seed=settings.seed, epoch=done),
@@ -215,7 +219,7 @@ def _plain(best: Path, settings: TrainSettings) -> keras.Model:
     model = _build(settings)
     weights = keras.models.load_model(best, compile=False).get_weights()
     if settings.share < 1:
-        before = keras.models.load_model(settings.start_from, compile=False).get_weights()
+        before = keras.models.load_model(best.with_name("start.keras"), compile=False).get_weights()
         weights = [a + settings.share * (b - a) for a, b in zip(before, weights, strict=True)]
     model.set_weights(weights)
     return model

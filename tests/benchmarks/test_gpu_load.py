@@ -88,6 +88,16 @@ def test_the_mean_load_and_the_most_memory_are_kept(
     assert "gpu load" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_a_part_of_a_gpu_that_does_not_say_gives_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = StandIn()
+    nvml._busy = iter(())
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(gpu_load, "EVERY_S", 0.001)
+    with GpuLoad() as load:
+        assert nvml.asked.wait(20)
+    assert (load.percent, load.memory_mib) == (None, None)
+
+
 def test_the_tables_have_columns_for_a_gpu_only_where_one_was_watched() -> None:
     kept = sorted((Path(__file__).parents[2] / "benchmarks" / "reports").glob("*.json"))
     report = Report.model_validate_json(kept[0].read_text())

@@ -71,3 +71,11 @@ def test_any_other_pooling_stays(pooling: Any) -> None:
     before = model.SerializeToString()
     pool_in_place(model)
     assert model.SerializeToString() == before
+
+
+def test_a_graph_from_before_slices_had_steps_is_left_alone() -> None:
+    model = graph_of(**SQUARE)
+    model.opset_import[0].version = 9
+    before = model.SerializeToString()
+    pool_in_place(model)
+    assert model.SerializeToString() == before

@@ -73,3 +73,12 @@ def test_any_other_stays(changed: Any) -> None:
     before = model.SerializeToString()
     spread_last(model)
     assert model.SerializeToString() == before
+
+
+def test_a_graph_of_an_old_opset_stays_a_valid_one() -> None:
+    model = graph_of(1, True, **DOUBLING)
+    model.opset_import[0].version = 9
+    before = run(model)
+    spread_last(model)
+    onnx.checker.check_model(onnx.shape_inference.infer_shapes(model))
+    np.testing.assert_allclose(run(model), before, atol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import re
 import signal
@@ -110,6 +111,21 @@ def run_here(
         return Finished(words, code if isinstance(code, int) else 0, said.out, said.err)
 
     return run
+
+
+def test_a_closed_standard_error_neither_crashes_nor_spoils_the_json(
+    shelf: Path, tmp_path: Path
+) -> None:
+    words = on_shelf(shelf, ("--input", "{s}/clip.mp4", "--output", "out.mp4", "--json"))
+    for arguments, code in ((words, 0), (["--input", "nothing.mp4", "--json"], 2)):
+        result = subprocess.run(
+            ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "seg_stream.pipeline.entry",
+             *arguments],
+            cwd=tmp_path, stdout=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert result.returncode == code
+        assert "Error" not in result.stdout
+        assert code or json.loads(result.stdout)["frames"] > 0
 
 
 def assert_one_sentence(result: Finished, *names: str, code: int = 2) -> None:
