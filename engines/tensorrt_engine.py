@@ -127,8 +127,6 @@ class TensorRtEngine(DeviceEngine):
             from seg_stream.export.engine_export import build_fp16
 
             fresh = True
-            if stop and stop.is_set():
-                raise Stopped("The engine's build was stopped before it began.")
             # TensorRT-RTX builds in less than a second: the next start is glad of it.
             ended = stop if self._library.name == "tensorrt" else None
             built, report = build_fp16(

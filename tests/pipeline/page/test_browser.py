@@ -113,9 +113,10 @@ def live(program: Studio) -> Studio:
 
 
 def opened(tab: Any, url: str) -> Any:
-    """The page, with its picture there."""
+    """The page, with its picture and its buttons there: keys do nothing before."""
     tab.goto(url)
     until(tab, lambda: tab.evaluate("document.getElementById('picture').naturalWidth > 0"))
+    tab.wait_for_selector("button[aria-pressed]")
     return tab
 
 
