@@ -325,9 +325,8 @@ def _import_driver() -> Any:
             # Never pycuda.autoinit, which makes a context of its own.
             import pycuda.driver as driver
     except ImportError as error:  # also where there is no NVIDIA driver to link to
-        reason = re.sub(
-            r"\S*[/\\]", "", _text(error)
-        )  # files, not a user's folders: reports keep it
+        # Reports keep the reason: it names files, not a user's folders.
+        reason = re.sub(r"\S*[/\\]", "", _text(error))
         raise UserError(
             f"pycuda cannot be imported ({reason}); it needs an NVIDIA driver and "
             "pip install 'seg-stream[gpu]'; or choose another --engine."

@@ -15,6 +15,8 @@ from seg_stream.pipeline.errors import UserError
 METADATA_KEY = "seg_stream"
 """Key of the JSON text in the ONNX file's `metadata_props`."""
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -93,9 +95,6 @@ class ModelInfo:
 def _require(right: bool, key: str, expected: str) -> None:
     if not right:
         raise ValueError(f"{key}: expected {expected}")
-
-
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def _are_numbers(values: object) -> bool:

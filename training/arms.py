@@ -65,8 +65,8 @@ def add_arms(
     bulk, thick = rng.uniform(1.0, 1.3), rng.uniform(0.85, 1.15)
     for side in sides:
         arm = _pose(person, framing, int(side), rng)
-        bare = _cover(arm, framing, colour.shape[:2], 0.0, 2.0, thick, rng)
-        dressed = _cover(arm, framing, colour.shape[:2], 0.0, sleeve, thick * bulk, None)
+        bare = _cover(arm, framing, colour.shape[:2], 2.0, thick, rng)
+        dressed = _cover(arm, framing, colour.shape[:2], sleeve, thick * bulk, None)
         texture = _texture(colour, alpha_hw, cloth, arm, framing, rng)
         light = rng.uniform(0, 2 * math.pi)
         depth = rng.uniform(0.15, 0.6)
@@ -106,19 +106,18 @@ def _cover(
     arm: _Arm,
     framing: Framing,
     shape: tuple[int, ...],
-    first: float,
     last: float,
     thick: float,
     rng: np.random.Generator | None,
 ) -> Image:
-    """The arm's outline from `first` to `last`, in limbs; with `rng` also the hand."""
+    """The arm's outline from the shoulder to `last`, in limbs; with `rng` also the hand."""
     scales = FINE * np.array([shape[1] / framing.aspect, shape[0]])
     canvas = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
     joints = [arm.shoulder, arm.elbow, arm.wrist]
     radii = np.array([AT_SHOULDER, AT_ELBOW, AT_WRIST]) * arm.head * thick
     for limb in range(2):
         end = min(max(last - limb, 0.0), 1.0)
-        if end > first:
+        if end > 0:
             tip = joints[limb] + end * (joints[limb + 1] - joints[limb])
             radius = radii[limb] + end * (radii[limb + 1] - radii[limb])
             _capsule(canvas, joints[limb], tip, radii[limb], radius, scales)
@@ -211,8 +210,8 @@ def _shade(cover: Image, light: float, depth: float) -> FloatImage:
     far = np.asarray(cv2.distanceTransform(cover, cv2.DIST_L2, 3), np.float32)
     most = max(float(np.percentile(far[far > 0], 90)) if (far > 0).any() else 1.0, 1.0)
     rise = np.sqrt(np.clip(far / most, 0.0, 1.0))
-    across = cv2.Sobel(np.asarray(cv2.GaussianBlur(rise, (0, 0), 1.0)), cv2.CV_32F, 1, 0)
-    down = cv2.Sobel(np.asarray(cv2.GaussianBlur(rise, (0, 0), 1.0)), cv2.CV_32F, 0, 1)
+    smooth = cv2.GaussianBlur(rise, (0, 0), 1.0)
+    across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     slope = math.cos(light) * across + math.sin(light) * down
     shade = 1 - depth * (1 - rise) - 0.5 * depth * np.clip(slope, -0.8, 0.8)
     return np.asarray(np.clip(shade, 0.2, 1.4), np.float32)[..., None]

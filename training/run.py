@@ -83,7 +83,8 @@ def train(
     if done:
         say(f"Resuming after epoch {done}.")
         model = keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
-        model.jit_compile = _jit()
+        if not _jit():  # as it is now, not as it was where the run began
+            model.jit_compile = False
     else:
         model = _new_model(settings)
         if settings.start_from:  # kept: until the end the file may be another
