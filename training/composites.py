@@ -20,7 +20,7 @@ Size = tuple[int, int]
 ROOM_WEIGHTS = {"interior": 0.2, "room": 0.3, "hdri": 0.2, "shop": 0.15, "street": 0.15}
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
 
-ARMS = 0.4
+ARMS = 0.25
 """How often a person gets drawn arms."""
 SHADOWS = 0.3
 """How often a person's shadow falls on the room behind."""

@@ -34,15 +34,19 @@ def environment() -> dict[str, str]:
     return {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def refused(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> str:
-    """What is said to the user's mistake; in this process, where TensorFlow is loaded already."""
-    monkeypatch.setattr(sys, "argv", arguments[2:])
-    with pytest.raises(SystemExit) as ended:
+def train(arguments: list[str]) -> int:
+    """Run the command in this process, where TensorFlow is loaded already; its exit code."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", arguments[2:])
         main()
+    return int(ended.value.code or 0)
+
+
+def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What is said to the user's mistake."""
+    code = train(arguments)
     said = capsys.readouterr().err
-    assert ended.value.code == 2, said
+    assert code == 2, said
     assert "Traceback" not in said
     return said
 
@@ -67,7 +71,7 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     done = len(rows(out))
     assert not (out / "final.keras").exists()
 
-    subprocess.run(command(data, out, done + 1), env=environment(), check=True, timeout=240)
+    assert train(command(data, out, done + 1)) == 0
     assert [int(row["epoch"]) for row in rows(out)] == list(range(done + 1))
     for name in ("samples.png", "curves.png", "predictions.png", "settings.json"):
         assert (out / name).stat().st_size > 100, name
@@ -76,7 +80,7 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
 
     start = ["--start-from", str(out / "final.keras"), "--rate", "1e-4", "--share", "0.5"]
     tuned = tmp_path / "tuned"
-    subprocess.run(command(data, tuned, 1, *start), env=environment(), check=True, timeout=240)
+    assert train(command(data, tuned, 1, *start)) == 0
     assert abs(float(rows(tuned)[0]["loss"]) - float(rows(out)[-1]["loss"])) < 0.3
     import keras
 
@@ -91,9 +95,9 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
 
     onnx = tmp_path / "model.onnx"
     export = [str(out / "final.keras"), "-o", str(onnx), "--images", str(data / "ccp" / "images")]
-    main = "from seg_stream.export.command import main; main()"
+    call = "from seg_stream.export.command import main; main()"
     subprocess.run(
-        [sys.executable, "-c", main, *export], env=environment(), check=True, timeout=240
+        [sys.executable, "-c", call, *export], env=environment(), check=True, timeout=240
     )
     with open_engine("auto", onnx) as engine:
         mask = engine.infer(np.full(engine.input.shape, 128, np.float32))
@@ -113,25 +117,20 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     assert (tmp_path / "worst" / "portrait-lite.png").exists()
 
 
-def test_the_same_seed_gives_the_same_curves_and_another_run_is_kept(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_curves_and_another_run_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = write_data(tmp_path / "data")
     for name, workers in (("one", "1"), ("two", "2")):
-        subprocess.run(
-            command(data, tmp_path / name, 2, "--workers", workers),
-            env=environment(), check=True, timeout=240,
-        )  # fmt: skip
+        assert train(command(data, tmp_path / name, 2, "--workers", workers)) == 0
     for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
         assert {k: float(v) for k, v in one.items()} == pytest.approx(
             {k: float(v) for k, v in two.items()}, rel=1e-4
         )
 
     before = (tmp_path / "one" / "last.keras").read_bytes()
-    result = subprocess.run(
-        command(data, tmp_path / "one", 3, "--rate", "0.5"),
-        env=environment(), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert result.returncode == 2
-    assert "holds a run with other settings (--rate 0.001)" in result.stderr
+    said = refused(command(data, tmp_path / "one", 3, "--rate", "0.5"), capsys)
+    assert "holds a run with other settings (--rate 0.001)" in said
     assert (tmp_path / "one" / "last.keras").read_bytes() == before
 
 
@@ -140,8 +139,7 @@ def test_half_precision_trains_and_leaves_a_plain_model(tmp_path: Path) -> None:
 
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
     for epochs in (1, 2):
-        half = command(data, out, epochs, "--precision", "float16")
-        subprocess.run(half, env=environment(), check=True, timeout=240)
+        assert train(command(data, out, epochs, "--precision", "float16")) == 0
     assert [int(row["epoch"]) for row in rows(out)] == [0, 1]
     model = keras.models.load_model(out / "final.keras")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
@@ -157,7 +155,7 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
         "--patience",
         "2",
     ]  # steps too small to change a weight
-    subprocess.run(command(data, out, 30, *still), env=environment(), check=True, timeout=240)
+    assert train(command(data, out, 30, *still)) == 0
     losses = [float(row["val_loss"]) for row in rows(out)]
     assert len(losses) < 30
     assert len(losses) - 1 - losses.index(min(losses)) == 2
@@ -191,34 +189,30 @@ def test_bad_settings_end_with_one_sentence(
 ) -> None:
     arguments = command(write_data(tmp_path / "data"), tmp_path / "run", 1, *more)
     monkeypatch.chdir(tmp_path)
-    assert sentence in refused(arguments, monkeypatch, capsys)
+    assert sentence in refused(arguments, capsys)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
-    result = subprocess.run(
-        command(data, out, 3, "--rate", "1e38"),
-        env=environment(), capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
-    assert result.returncode == 1, result.stderr
-    assert "is not a number" in result.stderr
+    assert train(command(data, out, 3, "--rate", "1e38")) == 1
+    assert "is not a number" in capsys.readouterr().err
     assert not (out / "final.keras").exists()
 
 
-def test_what_is_no_run_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_is_no_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
     out.mkdir()
     (out / "settings.json").write_text("{}")
     (out / "best.keras").write_text("mine")
-    said = refused(command(data, out, 1), monkeypatch, capsys)
+    said = refused(command(data, out, 1), capsys)
     assert "but no run to resume" in said
     assert (out / "best.keras").read_text() == "mine"
 
 
 def test_missing_data_end_with_one_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = refused(command(tmp_path / "nothing", tmp_path / "run", 1), monkeypatch, capsys)
+    said = refused(command(tmp_path / "nothing", tmp_path / "run", 1), capsys)
     assert "nothing does not exist" in said
