@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from seg_stream.benchmarks.files import OURS, REENCODE
+from seg_stream.benchmarks.files import OURS
 from seg_stream.benchmarks.ratios import ratios
 from seg_stream.benchmarks.report import read_report
 from seg_stream.benchmarks.schema import Report
@@ -45,30 +45,26 @@ def figures(report: Report) -> str:
     """What the README says: whole files beside the others, and live."""
     machine = report.machine
     gpu = f", {machine.gpu}" if machine.gpu else ""
-    ways = list(dict.fromkeys(c.way for c in report.conversions if c.way != OURS))
     against = {(ratio.clip, ratio.way): ratio for ratio in ratios(report)}
-    heads = [f"`{OURS}`", *(f"against {way}" for way in ways if way != REENCODE)]
+    ours = [c for c in report.conversions if c.way == OURS]
+    clips = [next(clip for clip in report.clips if clip.name == c.clip) for c in ours]
+    rows = [
+        ["", *(f"{clip.width}x{clip.height}, {clip.frames} frames" for clip in clips)],
+        ["---"] * (1 + len(clips)),
+        [f"`{OURS}`", *(f"{number(c.fps.median)} fps" for c in ours)],
+    ]
+    for way in dict.fromkeys(c.way for c in report.conversions if c.way != OURS):
+        found = [against.get((clip.name, way)) for clip in clips]
+        words = [ratio.words.partition(" (")[0] if ratio else "-" for ratio in found]
+        rows.append([f"beside {way}", *words])
     lines = [
         f"Measured by `seg-bench --{report.depth}` on {machine.cores} cores of {machine.processor}"
         f"{gpu}, {report.date}; whole processes on whole files, noise "
         f"{100 * report.noise.limit:.0f}%:",
         "",
-        "| file | " + " | ".join(heads) + " | of plain re-encoding |",
-        "|---|" + "---|" * (len(heads) + 1),
+        *(f"| {' | '.join(row)} |" for row in rows),
+        "",
     ]
-    for ours in (c for c in report.conversions if c.way == OURS):
-        clip = next(clip for clip in report.clips if clip.name == ours.clip)
-        cells = [
-            f"{clip.width}x{clip.height}, {clip.frames} frames",
-            f"{number(ours.fps.median)} fps",
-        ]
-        for way in (way for way in ways if way != REENCODE):
-            ratio = against.get((ours.clip, way))
-            cells.append(ratio.words.partition(" (")[0] if ratio else "-")
-        plain = against.get((ours.clip, REENCODE))
-        cells.append(plain.words.removesuffix(" of its speed") if plain else "-")
-        lines.append("| " + " | ".join(cells) + " |")
-    lines.append("")
     for live in (session for session in report.sessions if session.kind.startswith("live")):
         clip = next(clip for clip in report.clips if clip.name == live.clip)
         lines.append(
