@@ -12,7 +12,7 @@ from seg_stream.benchmarks.files import OURS
 from seg_stream.benchmarks.ratios import ratios
 from seg_stream.benchmarks.report import read_report
 from seg_stream.benchmarks.schema import Report
-from seg_stream.benchmarks.tables import number
+from seg_stream.benchmarks.tables import markdown_lines, number
 from seg_stream.pipeline.errors import UserError
 
 BLOCK = re.compile(r"<!-- figures of (?P<report>\S+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -48,11 +48,8 @@ def figures(report: Report) -> str:
     against = {(ratio.clip, ratio.way): ratio for ratio in ratios(report)}
     ours = [c for c in report.conversions if c.way == OURS]
     clips = [next(clip for clip in report.clips if clip.name == c.clip) for c in ours]
-    rows = [
-        ["", *(f"{clip.width}x{clip.height}, {clip.frames} frames" for clip in clips)],
-        ["---"] * (1 + len(clips)),
-        [f"`{OURS}`", *(f"{number(c.fps.median)} fps" for c in ours)],
-    ]
+    head = ["", *(f"{clip.width}x{clip.height}, {clip.frames} frames" for clip in clips)]
+    rows = [[f"`{OURS}`", *(f"{number(c.fps.median)} fps" for c in ours)]]
     for way in dict.fromkeys(c.way for c in report.conversions if c.way != OURS):
         found = [against.get((clip.name, way)) for clip in clips]
         words = [ratio.words.partition(" (")[0] if ratio else "-" for ratio in found]
@@ -62,7 +59,7 @@ def figures(report: Report) -> str:
         f"{gpu}, {report.date}; whole processes on whole files, noise "
         f"{100 * report.noise.limit:.0f}%:",
         "",
-        *(f"| {' | '.join(row)} |" for row in rows),
+        *markdown_lines(head, rows),
         "",
     ]
     for live in (session for session in report.sessions if session.kind.startswith("live")):

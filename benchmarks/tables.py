@@ -21,9 +21,13 @@ class Table:
 
     def markdown(self) -> str:
         """The table as Markdown."""
-        rows = [self.head, tuple("---" for _ in self.head), *self.rows]
-        lines = ["| " + " | ".join(row) + " |" for row in rows]
+        lines = markdown_lines(self.head, self.rows)
         return "\n".join([f"## {self.title}", "", self.words, "", *lines, ""])
+
+
+def markdown_lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A head and rows as lines of Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)]
 
 
 def tables(report: Report) -> Iterator[Table]:
