@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import Image
+from seg_stream.training.averaging import average, build, save, tunes_imagenet
 from seg_stream.training.composites import Cast
-from seg_stream.training.dataset import batches, sample_batch
+from seg_stream.training.dataset import batches
 from seg_stream.training.losses import iou, matte_loss
 from seg_stream.training.networks import ARCHITECTURES
 from seg_stream.training.networks.efficientnet_lite import freeze_generic, load_imagenet
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     import keras
 
 WARM_UP_EPOCHS = 1
-RECALIBRATION_BATCHES = 60
 
 
 def train(
@@ -88,7 +88,7 @@ def train(
     else:
         model = _new_model(settings)
         if settings.start_from:  # kept: until the end the file may be another
-            _save(model, out / "start.keras", include_optimizer=False)
+            save(model, out / "start.keras", include_optimizer=False)
     if done < settings.epochs and not _out_of_patience(log, settings.patience):
         model.fit(
             feed(people, samples=settings.samples, seed=settings.seed, epoch=done),
@@ -101,7 +101,7 @@ def train(
                 keras.callbacks.LearningRateScheduler(_cosine(settings.rate, settings.epochs)),
                 keras.callbacks.LambdaCallback(on_epoch_end=_require_finite),
                 # Before the averages are swapped in: training goes on from the plain weights.
-                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: _save(model, last)),
+                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: save(model, last)),
                 keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
                 keras.callbacks.LambdaCallback(
                     on_epoch_end=lambda _, logs: _keep_best(model, logs["val_loss"], out)
@@ -113,9 +113,10 @@ def train(
                 ),
             ],
         )
-    final = _plain(out / "best.keras", settings)
-    _recalibrate(final, people, settings)
-    _save(final, out / "final.keras")
+    shares = {out / "best.keras": settings.share}
+    if settings.share < 1:
+        shares[out / "start.keras"] = 1 - settings.share
+    save(average(shares, people, settings), out / "final.keras")
     return out / "final.keras"
 
 
@@ -156,7 +157,7 @@ def _street(people: dict[str, list[Portrait]]) -> dict[str, list[Image]]:
 def _new_model(settings: TrainSettings) -> keras.Model:
     import keras
 
-    model = _build(settings)
+    model = build(settings)
     if settings.start_from:
         try:
             earlier = keras.models.load_model(settings.start_from, compile=False, safe_mode=True)
@@ -176,7 +177,7 @@ def _new_model(settings: TrainSettings) -> keras.Model:
                 f"{settings.imagenet} holds the weights of another network ({error}); give those "
                 "of EfficientNet-Lite0."
             ) from None
-    if _tunes_imagenet(settings):
+    if tunes_imagenet(settings):
         freeze_generic(model)
     steps = settings.epochs * (settings.samples // settings.batch)
     optimizer = keras.optimizers.AdamW(
@@ -201,54 +202,6 @@ def _jit() -> bool | str:
     return "auto" if tf.config.list_physical_devices("GPU") else False
 
 
-def _tunes_imagenet(settings: TrainSettings) -> bool:
-    """Whether the body's generic layers are kept as they are."""
-    return settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
-
-
-def _build(settings: TrainSettings) -> keras.Model:
-    arch = ARCHITECTURES[settings.arch]
-    width, height = settings.size
-    return arch.build((height, width, 3), settings.width or arch.width)
-
-
-def _plain(best: Path, settings: TrainSettings) -> keras.Model:
-    """The best weights, or a share of the way there, in a float32 model without an optimiser."""
-    import keras
-
-    keras.config.set_dtype_policy("float32")
-    model = _build(settings)
-    weights = keras.models.load_model(best, compile=False).get_weights()
-    if settings.share < 1:
-        before = keras.models.load_model(best.with_name("start.keras"), compile=False).get_weights()
-        weights = [a + settings.share * (b - a) for a, b in zip(before, weights, strict=True)]
-    model.set_weights(weights)
-    return model
-
-
-def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> None:
-    """Measure the batch norms' means and variances again: the averaged weights have their own."""
-    import keras
-
-    if _tunes_imagenet(settings):
-        freeze_generic(model)  # those norms were not trained
-    norms = [
-        layer
-        for layer in model.layers
-        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-    ]
-    input_range = ARCHITECTURES[settings.arch].input_range
-    seen = settings.epochs * (settings.samples // settings.batch)
-    for i in range(min(RECALIBRATION_BATCHES, seen) if norms else 0):
-        for norm in norms:
-            norm.momentum = i / (i + 1)  # a plain mean over all batches
-        first = i * settings.batch
-        pixels, _ = sample_batch(
-            people, settings.size, settings.seed + 2, 0, first, settings.batch, input_range
-        )
-        model(pixels, training=True)
-
-
 def _after_epoch(
     model: keras.Model, unchanging: keras.utils.PyDataset, settings: TrainSettings, out: Path
 ) -> None:
@@ -270,7 +223,7 @@ def _require_finite(epoch: int, logs: dict[str, float]) -> None:
 def _keep_best(model: keras.Model, loss: float, out: Path) -> None:
     """Save the averaged weights if they are the best yet."""
     if all(loss < float(row["val_loss"]) for row in read_log(out / "log.csv")):
-        _save(model, out / "best.keras", include_optimizer=False)
+        save(model, out / "best.keras", include_optimizer=False)
 
 
 def _out_of_patience(log: Path, patience: int) -> bool:
@@ -295,7 +248,7 @@ def _open_folder(settings: TrainSettings, out: Path) -> int:
         path = out / "settings.json"
         done = len(read_log(out / "log.csv")) if (out / "last.keras").exists() else 0
         if done:
-            earlier = _earlier_settings(path)
+            earlier = read_settings(path)
             if changed := _difference(earlier, settings):
                 raise UserError(
                     f"{out} holds a run with other settings ({changed}); give them again to "
@@ -329,13 +282,18 @@ def _is_unfinished(out: Path) -> bool:
     )
 
 
-def _earlier_settings(path: Path) -> TrainSettings:
+def read_settings(path: Path) -> TrainSettings:
+    """The settings of a run, from its folder's `settings.json`.
+
+    Raises:
+        UserError: there is no such file, or another program wrote it.
+    """
     try:
         return TrainSettings.model_validate(json.loads(path.read_text())["settings"])
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         raise UserError(
-            f"{path} is not what seg-train writes, so the run cannot be resumed; choose another "
-            "--out."
+            f"{path} is not what seg-train writes, so there is no run to go on from; name another "
+            "folder."
         ) from None
 
 
@@ -368,13 +326,6 @@ def _read_published(path: Path) -> Any:
     except (OSError, RuntimeError, ValueError, AttributeError, UnpicklingError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(f"{path} cannot be read as published weights ({reason}).") from None
-
-
-def _save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None:
-    """Save beside, then rename."""
-    beside = path.with_name(f"{path.stem}.part.keras")
-    model.save(beside, include_optimizer=include_optimizer)
-    beside.replace(path)
 
 
 def _custom() -> dict[str, Any]:

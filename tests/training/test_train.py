@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from seg_stream.engines.select import open_engine
+from seg_stream.training import averaging
 from seg_stream.training.command import main
 from tests.training.data import write_data
 
@@ -49,6 +50,34 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     assert code == 2, said
     assert "Traceback" not in said
     return said
+
+
+def averaged(out: Path, *arguments: str) -> int:
+    """Run the averaging as by hand, in this process; its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["averaging", str(out), *arguments])
+        return averaging.main()
+
+
+def check_averages(before: Path, tuned: Path, mixed: Path) -> None:
+    """Weights of two runs are mixed by shares that add up to one, into a file of its own."""
+    import keras
+
+    shares = [f"{before}=0.25", f"{tuned / 'final.keras'}=0.75"]
+    assert averaged(mixed, *shares, "--like", str(tuned)) == 0
+    a, b, c = (
+        keras.models.load_model(path, compile=False).get_weights()[0]
+        for path in (before, tuned / "final.keras", mixed)
+    )
+    np.testing.assert_allclose(c, 0.25 * a + 0.75 * b, atol=1e-6)
+    written = mixed.read_bytes()
+    assert averaged(mixed, *shares, "--like", str(tuned)) == 2
+    other = mixed.with_name("other.keras")
+    assert averaged(other, f"{before}=0.5", "--like", str(tuned)) == 2
+    assert averaged(other, f"{tuned / 'log.csv'}=1", "--like", str(tuned)) == 2
+    assert averaged(other, f"{before}=1", "--like", str(mixed.parent)) == 2
+    assert mixed.read_bytes() == written
+    assert not other.exists()
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -92,6 +121,7 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     assert any((a != b).any() for a, b in zip(before, trained, strict=True))
     for a, b, c in zip(before, trained, shared, strict=True):
         np.testing.assert_allclose(c, (a + b) / 2, atol=1e-7)
+    check_averages(out / "final.keras", tuned, tmp_path / "mixed.keras")
 
     onnx = tmp_path / "model.onnx"
     export = [str(out / "final.keras"), "-o", str(onnx), "--images", str(data / "ccp" / "images")]

@@ -1,0 +1,133 @@
+"""Average the weights of several runs: what one of them forgot, another still knows.
+
+M. Wortsman et al., "Model soups", 2022. By hand, for weights that began as the same ones:
+`python -m seg_stream.training.averaging OUT.keras A.keras=0.4 B.keras=0.6 --like RUN`, where the
+settings of the run's folder tell the data, the size and the architecture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.training.composites import Cast
+from seg_stream.training.dataset import sample_batch
+from seg_stream.training.networks import ARCHITECTURES
+from seg_stream.training.networks.efficientnet_lite import freeze_generic
+from seg_stream.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    import keras
+
+RECALIBRATION_BATCHES = 60
+
+
+def build(settings: TrainSettings) -> keras.Model:
+    """The network that the settings describe, with new weights."""
+    arch = ARCHITECTURES[settings.arch]
+    width, height = settings.size
+    return arch.build((height, width, 3), settings.width or arch.width)
+
+
+def tunes_imagenet(settings: TrainSettings) -> bool:
+    """Whether the body's generic layers are kept as they are."""
+    return settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
+
+
+def average(shares: Mapping[Path, float], people: Cast, settings: TrainSettings) -> keras.Model:
+    """Mix weights, in a float32 model without an optimiser, and measure its batch norms again.
+
+    Args:
+        shares: the .keras files and how much each counts; they add up to 1.
+        people: to measure the norms on.
+        settings: of the run; they name the architecture and the size.
+
+    Raises:
+        UserError: the shares do not add up to 1, or a file cannot be read or is another network's.
+    """
+    import keras
+
+    if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        raise UserError(f"The shares add up to {sum(shares.values()):g}; make that 1.")
+    keras.config.set_dtype_policy("float32")
+    model = build(settings)
+    mixed = [0.0] * len(model.get_weights())
+    for path, share in shares.items():
+        try:
+            # Keras raises almost anything on a file that is no model.
+            found = keras.models.load_model(path, compile=False, safe_mode=True).get_weights()
+            model.set_weights(found)
+        except Exception as error:
+            reason = str(error).partition("\n")[0]
+            raise UserError(
+                f"{path} cannot be averaged ({reason}); give .keras files of {settings.arch}."
+            ) from None
+        mixed = [total + share * each for total, each in zip(mixed, found, strict=True)]
+    model.set_weights(mixed)
+    _recalibrate(model, people, settings)
+    return model
+
+
+def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> None:
+    """Measure the batch norms' means and variances again: averaged weights have their own."""
+    import keras
+
+    if tunes_imagenet(settings):
+        freeze_generic(model)  # those norms were not trained
+    norms = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    ]
+    input_range = ARCHITECTURES[settings.arch].input_range
+    seen = settings.epochs * (settings.samples // settings.batch)
+    for i in range(min(RECALIBRATION_BATCHES, seen) if norms else 0):
+        for norm in norms:
+            norm.momentum = i / (i + 1)  # a plain mean over all batches
+        first = i * settings.batch
+        pixels, _ = sample_batch(
+            people, settings.size, settings.seed + 2, 0, first, settings.batch, input_range
+        )
+        model(pixels, training=True)
+
+
+def save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None:
+    """Save beside, then rename."""
+    beside = path.with_name(f"{path.stem}.part.keras")
+    model.save(beside, include_optimizer=include_optimizer)
+    beside.replace(path)
+
+
+def main() -> int:
+    """Write the average; returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("shares", nargs="+", metavar="WEIGHTS.keras=SHARE")
+    parser.add_argument("--like", type=Path, required=True, help="a run's folder")
+    options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # These read folders, which nobody who imports this module for `average` needs.
+    from seg_stream.training.command import parse_weight
+    from seg_stream.training.run import read_casts, read_settings
+
+    try:
+        if options.out.exists():
+            raise UserError(f"{options.out} exists; choose another name.")
+        shares = {Path(name): share for name, share in map(parse_weight, options.shares)}
+        settings = read_settings(options.like / "settings.json")
+        (people,) = read_casts(settings, ("train",), print)
+        save(average(shares, people, settings), options.out)
+    except SegStreamError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
