@@ -126,7 +126,7 @@ def _parts(
         with clocks["background"]:
             planes = room.planes(frame, alpha_hw)
         with clocks["blend"]:
-            blend(frame.planes, alpha_hw, planes)
+            blend(frame.planes, alpha_hw, planes, frame.shrunk)
     return {part: clock.timed() for part, clock in clocks.items()}
 
 

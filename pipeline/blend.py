@@ -25,10 +25,15 @@ only copied, and in the others the mean colours of person and room are one numbe
 
 Plane = TypeVar("Plane", Image, FloatImage)
 Mix = Callable[[FloatImage, FloatImage, FloatImage], FloatImage]
+Shrunk = Callable[[int, int], Sequence[Image]]
+"""Gives the planes, each scaled to a width and height, as `Frame.shrunk` does."""
 
 
 def blend(
-    planes: Sequence[Image], alpha_hw: FloatImage, background: Sequence[Image]
+    planes: Sequence[Image],
+    alpha_hw: FloatImage,
+    background: Sequence[Image],
+    shrunk: Shrunk | None = None,
 ) -> tuple[Image, ...]:
     """Composite `alpha * person + (1 - alpha) * background`.
 
@@ -39,17 +44,25 @@ def blend(
         planes: of the frame, uint8, (H, W, 3) or Y, U, V.
         alpha_hw: float32 (H, W) in 0..1.
         background: planes of the same sizes.
+        shrunk: of the frame, where its small planes are kept; else they are made.
 
     Returns:
         New planes.
     """
     return _compose(
-        planes, alpha_hw, background, lambda person, room, alpha: room + alpha * (person - room)
+        planes,
+        alpha_hw,
+        background,
+        lambda person, room, alpha: room + alpha * (person - room),
+        shrunk,
     )
 
 
 def cut_out(
-    planes: Sequence[Image], alpha_hw: FloatImage, empty: Sequence[int]
+    planes: Sequence[Image],
+    alpha_hw: FloatImage,
+    empty: Sequence[int],
+    shrunk: Shrunk | None = None,
 ) -> tuple[Image, ...]:
     """The person's own colour, not multiplied by alpha, for an output that carries alpha itself.
 
@@ -57,22 +70,32 @@ def cut_out(
         planes: of the frame, uint8, (H, W, 3) or Y, U, V.
         alpha_hw: float32 (H, W) in 0..1.
         empty: the value for each plane where nobody is.
+        shrunk: of the frame, where its small planes are kept; else they are made.
 
     Returns:
         New planes.
     """
     nothing = [np.full(p.shape, value, np.uint8) for p, value in zip(planes, empty, strict=True)]
     return _compose(
-        planes, alpha_hw, nothing, lambda person, room, alpha: np.where(alpha < SURE, room, person)
+        planes,
+        alpha_hw,
+        nothing,
+        lambda person, room, alpha: np.where(alpha < SURE, room, person),
+        shrunk,
     )
 
 
 def _compose(
-    planes: Sequence[Image], alpha_hw: FloatImage, rooms: Sequence[Image], mix: Mix
+    planes: Sequence[Image],
+    alpha_hw: FloatImage,
+    rooms: Sequence[Image],
+    mix: Mix,
+    shrunk: Shrunk | None,
 ) -> tuple[Image, ...]:
     """Copy the cells that are person or room alone, and mix the others."""
     if planes[0].ndim == 3:
-        parts = _compose(_split(planes[0]), alpha_hw, _split(rooms[0]), mix)
+        split = (lambda *size: _split(shrunk(*size)[0])) if shrunk else None
+        parts = _compose(_split(planes[0]), alpha_hw, _split(rooms[0]), mix, split)
         return (np.asarray(cv2.merge(parts), np.uint8),)
     height, width = alpha_hw.shape
     side = max(2, halvings(height, CELL_ROWS))
@@ -85,8 +108,11 @@ def _compose(
     alpha = grid.cells(alpha_hw)[ys, :, xs]
     share = np.count_nonzero((alpha > SURE) & (alpha < 1 - SURE)) / (height * width)
     edge = EdgeColour(small_hw) if share <= EDGE_SHARE else None
+    whole = [grid.fit(plane) for plane in planes]
+    divides = all(fitted is plane for fitted, plane in zip(whole, planes, strict=True))
+    smaller = shrunk(grid.columns, grid.rows) if shrunk and edge and ys.size and divides else None
     results = []
-    for plane, room in zip(map(grid.fit, planes), map(grid.fit, rooms), strict=True):
+    for index, (plane, room) in enumerate(zip(whole, map(grid.fit, rooms), strict=True)):
         down, across = plane.shape[0] // grid.rows, plane.shape[1] // grid.columns
         mask = person_hw.repeat(across, axis=1).repeat(down, axis=0)
         out = np.asarray(cv2.copyTo(plane, mask, room.copy()), np.uint8)
@@ -96,7 +122,8 @@ def _compose(
             )
             weight = _shrink_cells(alpha, down, across)
             if edge:
-                colour = edge.at((ys, xs), plane, colour, weight)
+                small = smaller[index] if smaller else shrink(plane, grid.columns, grid.rows)
+                colour = edge.at((ys, xs), small, colour, weight)
             grid.cells(out)[ys, :, xs] = np.rint(mix(colour, behind, weight))
         results.append(out)
     return tuple(

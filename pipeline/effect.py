@@ -187,7 +187,7 @@ class VirtualBackground(Closable):
         alpha = cv2.convertScaleAbs(alpha_hw, alpha=255) if self._keep_alpha else None
         kept = None if alpha is None else np.asarray(alpha, np.uint8)
         if self.transparent:
-            planes = cut_out(frame.planes, alpha_hw, frame.black())
+            planes = cut_out(frame.planes, alpha_hw, frame.black(), frame.shrunk)
         else:
             planes = self._compose(frame, alpha_hw, self._background)
         return replace(frame, planes=planes, alpha_hw=kept)

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from seg_stream.pipeline.shrink import shrink
 from seg_stream.pipeline.types import FloatImage, Image
 
 Cells = tuple[npt.NDArray[np.intp], ...]
@@ -31,20 +30,21 @@ class EdgeColour:
         self._person_hw, self._room_hw = small_hw, 1 - small_hw
         self._share_hw = cv2.blur(small_hw, BOX)
 
-    def at(self, cells: Cells, plane: Image, mixed: FloatImage, alpha: FloatImage) -> FloatImage:
+    def at(
+        self, cells: Cells, small_plane: Image, mixed: FloatImage, alpha: FloatImage
+    ) -> FloatImage:
         """Estimate it.
 
         Args:
             cells: N pixels of the small alpha.
-            plane: uint8 (H, W).
+            small_plane: uint8, of the small alpha's size.
             mixed: float32 (N, h, w), the pixels of the plane that each of them stands for.
             alpha: of the same shape.
 
         Returns:
             Like `mixed`, 0..255, the same where alpha is 1.
         """
-        height, width = self._person_hw.shape
-        small = shrink(plane, width, height).astype(np.float32)
+        small = small_plane.astype(np.float32)
         share, little = self._share_hw[cells], np.float32(1e-4)
         person = cv2.blur(small * self._person_hw, BOX)[cells] / (share + little)
         room = cv2.blur(small * self._room_hw, BOX)[cells] / (1 - share + little)

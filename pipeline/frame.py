@@ -76,7 +76,7 @@ class Frame:
         return self.planes[0]
 
     def shrunk(self, width: int, height: int) -> list[Image]:
-        """Every plane scaled to one size, by the mean of the area that each pixel covers."""
+        """Every plane scaled to one size, by the mean of what each pixel covers."""
         return [
             shrink(plane, width, height, self._small.setdefault(index, {}))
             for index, plane in enumerate(self.planes)

@@ -78,7 +78,8 @@ class Composer:
             planes = self._match(frame, alpha_hw, small, look.match_colour)
         else:
             self._match.restart()
-        result = blend(planes, alpha_hw, behind)
+        shrunk = frame.shrunk if planes is frame.planes else None
+        result = blend(planes, alpha_hw, behind, shrunk)
         if look.light_wrap:
             small = self._shrunk(behind, frame)
             result = light_wrap(frame, result, alpha_hw, small, look.light_wrap)

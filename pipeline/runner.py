@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, get_native_id
 from time import perf_counter
 from typing import Any
 
@@ -14,6 +16,10 @@ from seg_stream.pipeline.errors import SegStreamError
 
 CAPACITY = 2
 """Items that may wait between two stages of a file."""
+
+NICENESS = 5
+"""By how much the threads between source and sink give way to the others: the encoder's wait for
+each other, so they are the longest chain, and what it waits for costs more than what it takes."""
 
 
 class StageError(SegStreamError):
@@ -75,7 +81,8 @@ def run(
 ) -> RunReport:
     """Pull items from `source` through `stages`, each in its own thread, into `sink`.
 
-    The sink runs in the caller's thread; between two stages few items wait.
+    The sink runs in the caller's thread; between two stages few items wait. The stages' threads
+    give way to the sink's, to the source's and to those of the codecs.
 
     Args:
         source: iterated in a thread named `read`; a generator is closed there at the end.
@@ -119,6 +126,7 @@ def run(
             cancel("read", error)
 
     def work(stage: Stage, inbox: Channel[Any], outbox: Channel[Any]) -> None:
+        _give_way()
         try:
             for item in _items(inbox):
                 start = perf_counter()
@@ -157,6 +165,15 @@ def run(
     report.wall_s = perf_counter() - start
     failure.raise_if_set()
     return report
+
+
+def _give_way() -> None:
+    """Make this thread nicer; only Linux has a niceness for each."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # it is a wish
+            thread = get_native_id()
+            niceness = os.getpriority(os.PRIO_PROCESS, thread) + NICENESS
+            os.setpriority(os.PRIO_PROCESS, thread, niceness)
 
 
 def _items(channel: Channel[Any]) -> Iterable[Any]:

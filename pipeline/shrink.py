@@ -1,4 +1,4 @@
-"""Make a plane smaller by the mean of the area that each pixel covers, quickly."""
+"""Make a plane smaller by the mean of what each pixel covers, quickly."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def shrink(
         small = _scaled(small, small.shape[1] // 2, small.shape[0] // 2, cv2.INTER_AREA, kept)
     if small.shape[:2] == (height, width):
         return small
-    shrinks = width < small.shape[1] and height < small.shape[0]
-    return _scaled(small, width, height, cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR, kept)
+    # Between four neighbours, which is quicker by far, unless that would leave pixels out.
+    down, across = small.shape[0] / height, small.shape[1] / width
+    leaves_out = min(down, across) > 1 and max(down, across) > 2
+    return _scaled(small, width, height, cv2.INTER_AREA if leaves_out else cv2.INTER_LINEAR, kept)
 
 
 def _scaled(

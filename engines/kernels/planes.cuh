@@ -150,7 +150,7 @@ struct Area {
     __device__ float weight(int i) const { return i == first ? head : i == last ? tail : whole; }
 };
 
-// The two pixels that it takes where the picture does not become smaller in both directions.
+// The two pixels that it takes where none would be left out.
 struct Between {
     int first, second;
     float share;  // of the second
@@ -182,9 +182,11 @@ __device__ inline Between between_exactly(int size, int to, int index, bool in_r
 template <class S>
 __device__ inline float scaled(const S& source, int halvings, int width, int height, int x, int y) {
     const int from_width = source.width() >> halvings, from_height = source.height() >> halvings;
-    if (width <= from_width && height <= from_height &&
-        ((width < from_width && height < from_height) ||
-         (width == from_width && height == from_height))) {
+    const bool same = width == from_width && height == from_height;
+    const bool half = from_width == 2 * width && from_height == 2 * height;
+    const bool leaves_out = width < from_width && height < from_height &&
+                            (from_width > 2 * width || from_height > 2 * height);
+    if (same || half || leaves_out) {
         const Area across(from_width, width, x), down(from_height, height, y);
         float sum = 0;
 #pragma unroll 1
@@ -195,7 +197,7 @@ __device__ inline float scaled(const S& source, int halvings, int width, int hei
                 row = __fadd_rn(row, __fmul_rn(halved(source, u, v, halvings), across.weight(u)));
             sum = __fadd_rn(sum, __fmul_rn(down.weight(v), row));
         }
-        return S::round(sum, from_width == 2 * width && from_height == 2 * height);
+        return S::round(sum, half);
     }
     const Between across = between_exactly(from_width, width, x, true);
     const Between down = between_exactly(from_height, height, y, false);

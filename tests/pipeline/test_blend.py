@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from frames import FORMATS, formats, plane_sizes, random_planes, sides
+from frames import FORMATS, formats, frame_of, plane_sizes, random_planes, sides
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,6 +74,21 @@ def test_sure_pixels_stay_untouched_beside_mixed_ones(format: PixelFormat, soft:
         begin, end = 50 * columns // 160 - 1, -(-(50 + soft) * columns // 160) + 1
         np.testing.assert_array_equal(plane[:, :begin], background[index][:, :begin])
         np.testing.assert_array_equal(plane[:, end:], frame[index][:, end:])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (640, 480), (1366, 768), (97, 65)])
+def test_small_planes_that_the_frame_keeps_change_nothing(
+    format: PixelFormat, width: int, height: int
+) -> None:
+    frame = frame_of(random_planes(format, width, height, 1), format)
+    background = random_planes(format, width, height, 2)
+    distance = np.hypot(*np.mgrid[-height / 2 : height / 2, -width / 2 : width / 2])
+    alpha = np.clip((height / 3 - distance) / 5 + 0.5, 0, 1).astype(np.float32)
+    made = blend(frame.planes, alpha, background)
+    kept = blend(frame.planes, alpha, background, frame.shrunk)
+    for plane, expected in zip(kept, made, strict=True):
+        np.testing.assert_array_equal(plane, expected)
 
 
 @pytest.mark.parametrize("format", FORMATS)

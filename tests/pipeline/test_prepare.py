@@ -88,6 +88,18 @@ def test_shrinking_averages_instead_of_skipping() -> None:
     assert abs(tensor.mean() - 127.5) < 2
 
 
+@pytest.mark.parametrize("size", [(640, 480), (960, 540), (720, 1280), (341, 192), (300, 200)])
+def test_no_pixel_is_left_out_when_a_frame_becomes_smaller(size: tuple[int, int]) -> None:
+    """Thin lines, wherever they lie, reach the network."""
+    width, height = size
+    spec = TensorSpec("pixels", (1, 3, 128, 224), "float32", "NCHW", "pixels")
+    for at in range(0, width, 7):
+        image = np.zeros((height, width, 3), np.uint8)
+        image[:, at] = 255
+        found = prepare(bgr_frame(image), spec, PLAIN)[0, 0].sum(axis=1).mean()
+        assert found > 0.5 * 255 * 224 / width
+
+
 def test_the_model_is_fed_as_it_describes_itself() -> None:
     image = random_planes("bgr24", 64, 48, 3)[0]
     rgb = image[:, :, ::-1].astype(np.float32)

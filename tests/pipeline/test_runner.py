@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -344,3 +346,18 @@ def test_an_empty_run_has_figures_too() -> None:
     report = run([], [passing("a")], collect([]))
     assert (report.items, report.mean_ms("a")) == (0, 0)
     assert RunReport().fps == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a thread has no niceness of its own")
+def test_stages_give_way_to_source_and_sink() -> None:
+    """The codecs' threads are begun by those, and are the longest chain."""
+    niceness: dict[str, int] = {}
+
+    def note(name: str, item: int) -> int:
+        niceness[name] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        return item
+
+    source = (note("read", item) for item in range(3))
+    run(source, [Stage("work", lambda item: note("work", item))], collect([]))
+    note("after", 0)
+    assert niceness["work"] > niceness["read"] == niceness["after"]
