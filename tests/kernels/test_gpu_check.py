@@ -123,7 +123,7 @@ def test_it_goes_through_everything_and_names_what_refused(
     assert {k.kernel for k in found.kernels} == {"prepare", "draw the alpha", "composite"}
     alone, article = found.engines
     assert (article.engine, article.model) == ("cuda", "unet-16")
-    assert (alone.engine, alone.model, alone.size) == ("cuda", "portrait-lite", "256x160")
+    assert (alone.engine, alone.model, alone.size) == ("cuda", "portrait-lite", "256x128")
     assert alone.max_abs_error < 1e-5
     assert alone.gflop > 0.1
     assert [pipeline.model for pipeline in found.pipelines] == ["portrait-lite"] * 2 + [
@@ -144,7 +144,7 @@ def test_it_goes_through_everything_and_names_what_refused(
         console.print(table)
     text = console.export_text()
     assert "Not measured: unet-64 from Keras" in text
-    assert "portrait-lite 256x160" in text
+    assert "portrait-lite 256x128" in text
 
 
 def test_the_aims_are_judged_by_the_worst_figure(report: GpuReport) -> None:
