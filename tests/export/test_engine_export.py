@@ -75,8 +75,8 @@ def test_a_keras_file_becomes_an_engine(article_model: keras.Model, tmp_path: Pa
 
 @pytest.fixture
 def overflowing(tmp_path: Path) -> Path:
-    """The default model with a detour over numbers that FP16 cannot hold."""
-    model = onnx.load(find_model("portrait-lite"))
+    """A shipped model with a detour over numbers that FP16 cannot hold."""
+    model = onnx.load(find_model("portrait"))
     sigmoid = next(node for node in model.graph.node if node.op_type == "Sigmoid")
     position = list(model.graph.node).index(sigmoid)
     for number, (name, factor) in enumerate((("far", 1e7), ("near", 1e-7))):
