@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.sinks.part_file import check_target
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import sample_batch
 from seg_stream.training.networks import ARCHITECTURES
@@ -53,8 +54,7 @@ def average(shares: Mapping[Path, float], people: Cast, settings: TrainSettings)
     """
     import keras
 
-    if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-        raise UserError(f"The shares add up to {sum(shares.values()):g}; make that 1.")
+    _require_one(shares)
     keras.config.set_dtype_policy("float32")
     model = build(settings)
     mixed = [0.0] * len(model.get_weights())
@@ -72,6 +72,20 @@ def average(shares: Mapping[Path, float], people: Cast, settings: TrainSettings)
     model.set_weights(mixed)
     _recalibrate(model, people, settings)
     return model
+
+
+def _require_one(shares: Mapping[Path, float]) -> None:
+    if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
+        raise UserError(f"The shares add up to {sum(shares.values()):g}; make that 1.")
+
+
+def _share(text: str) -> tuple[Path, float]:
+    """Split WEIGHTS.keras=SHARE."""
+    name, _, share = text.rpartition("=")
+    try:
+        return Path(name or "."), float(share)
+    except ValueError:
+        raise UserError(f"{text} is not WEIGHTS.keras=SHARE; write it as a.keras=0.5.") from None
 
 
 def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> None:
@@ -112,14 +126,15 @@ def main() -> int:
     parser.add_argument("--like", type=Path, required=True, help="a run's folder")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # These read folders, which nobody who imports this module for `average` needs.
-    from seg_stream.training.command import parse_weight
+    # It imports this module too, for `average`.
     from seg_stream.training.run import read_casts, read_settings
 
     try:
-        if options.out.exists():
-            raise UserError(f"{options.out} exists; choose another name.")
-        shares = {Path(name): share for name, share in map(parse_weight, options.shares)}
+        check_target(options.out, overwrite=False)
+        if options.out.suffix != ".keras":
+            raise UserError(f"{options.out} is no name for Keras weights; let it end in .keras.")
+        shares = dict(map(_share, options.shares))
+        _require_one(shares)
         settings = read_settings(options.like / "settings.json")
         (people,) = read_casts(settings, ("train",), print)
         save(average(shares, people, settings), options.out)

@@ -76,6 +76,9 @@ def check_averages(before: Path, tuned: Path, mixed: Path) -> None:
     assert averaged(other, f"{before}=0.5", "--like", str(tuned)) == 2
     assert averaged(other, f"{tuned / 'log.csv'}=1", "--like", str(tuned)) == 2
     assert averaged(other, f"{before}=1", "--like", str(mixed.parent)) == 2
+    assert averaged(other, f"{before}=half", "--like", str(tuned)) == 2
+    assert averaged(mixed.parent / "no" / "x.keras", f"{before}=1", "--like", str(tuned)) == 2
+    assert averaged(other.with_suffix(".h5"), f"{before}=1", "--like", str(tuned)) == 2
     assert mixed.read_bytes() == written
     assert not other.exists()
 
