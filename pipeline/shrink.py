@@ -27,8 +27,8 @@ def shrink(
         small = _scaled(small, small.shape[1] // 2, small.shape[0] // 2, cv2.INTER_AREA, kept)
     if small.shape[:2] == (height, width):
         return small
-    # Between four neighbours, which is quicker by far, unless that would leave pixels out; just below
-    # half the size some of them hardly count.
+    # Between four neighbours, which is quicker by far, unless that would leave pixels out; at
+    # little more than half the size some of them hardly count.
     down, across = small.shape[0] / height, small.shape[1] / width
     leaves_out = min(down, across) > 1 and max(down, across) > 2
     return _scaled(small, width, height, cv2.INTER_AREA if leaves_out else cv2.INTER_LINEAR, kept)
