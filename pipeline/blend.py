@@ -94,8 +94,8 @@ def _compose(
 ) -> tuple[Image, ...]:
     """Copy the cells that are person or room alone, and mix the others."""
     if planes[0].ndim == 3:
-        split = (lambda *size: _split(shrunk(*size)[0])) if shrunk else None
-        parts = _compose(_split(planes[0]), alpha_hw, _split(rooms[0]), mix, split)
+        kept = shrunk and (lambda width, height: _split(shrunk(width, height)[0]))
+        parts = _compose(_split(planes[0]), alpha_hw, _split(rooms[0]), mix, kept)
         return (np.asarray(cv2.merge(parts), np.uint8),)
     height, width = alpha_hw.shape
     side = max(2, halvings(height, CELL_ROWS))
@@ -107,10 +107,15 @@ def _compose(
     ys, xs = np.nonzero((small_hw > sure) & (small_hw < 1 - sure))
     alpha = grid.cells(alpha_hw)[ys, :, xs]
     share = np.count_nonzero((alpha > SURE) & (alpha < 1 - SURE)) / (height * width)
-    edge = EdgeColour(small_hw) if share <= EDGE_SHARE else None
+    edge = EdgeColour(small_hw) if ys.size and share <= EDGE_SHARE else None
     whole = [grid.fit(plane) for plane in planes]
-    divides = all(fitted is plane for fitted, plane in zip(whole, planes, strict=True))
-    smaller = shrunk(grid.columns, grid.rows) if shrunk and edge and ys.size and divides else None
+    small: Sequence[Image] = ()
+    if edge:
+        padded = any(fitted is not plane for fitted, plane in zip(whole, planes, strict=True))
+        if shrunk and not padded:  # what is padded is not the frame's any more
+            small = shrunk(grid.columns, grid.rows)
+        else:
+            small = [shrink(plane, grid.columns, grid.rows) for plane in whole]
     results = []
     for index, (plane, room) in enumerate(zip(whole, map(grid.fit, rooms), strict=True)):
         down, across = plane.shape[0] // grid.rows, plane.shape[1] // grid.columns
@@ -122,8 +127,7 @@ def _compose(
             )
             weight = _shrink_cells(alpha, down, across)
             if edge:
-                small = smaller[index] if smaller else shrink(plane, grid.columns, grid.rows)
-                colour = edge.at((ys, xs), small, colour, weight)
+                colour = edge.at((ys, xs), small[index], colour, weight)
             grid.cells(out)[ys, :, xs] = np.rint(mix(colour, behind, weight))
         results.append(out)
     return tuple(

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
-from threading import Event, Lock, Thread, get_native_id
+from threading import Event, Lock, Thread
 from time import perf_counter
 from typing import Any
 
@@ -18,8 +18,8 @@ CAPACITY = 2
 """Items that may wait between two stages of a file."""
 
 NICENESS = 5
-"""By how much the threads between source and sink give way to the others: the encoder's wait for
-each other, so they are the longest chain, and what it waits for costs more than what it takes."""
+"""How much nicer the stages' threads are than the codecs', which wait for each other and so are the
+longest chain."""
 
 
 class StageError(SegStreamError):
@@ -168,12 +168,10 @@ def run(
 
 
 def _give_way() -> None:
-    """Make this thread nicer; only Linux has a niceness for each."""
+    """Make this thread nicer; on Linux, and only there, each thread has a niceness of its own."""
     if sys.platform == "linux":
         with suppress(OSError):  # it is a wish
-            thread = get_native_id()
-            niceness = os.getpriority(os.PRIO_PROCESS, thread) + NICENESS
-            os.setpriority(os.PRIO_PROCESS, thread, niceness)
+            os.nice(NICENESS)
 
 
 def _items(channel: Channel[Any]) -> Iterable[Any]:

@@ -21,7 +21,7 @@ from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import sample_batch
 from seg_stream.training.networks import ARCHITECTURES
 from seg_stream.training.networks.efficientnet_lite import freeze_generic
-from seg_stream.training.settings import TrainSettings
+from seg_stream.training.settings import TrainSettings, named_number
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +39,25 @@ def build(settings: TrainSettings) -> keras.Model:
 def tunes_imagenet(settings: TrainSettings) -> bool:
     """Whether the body's generic layers are kept as they are."""
     return settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
+
+
+def load_weights(model: keras.Model, path: Path, use: str) -> None:
+    """Put the weights of a .keras file into a network.
+
+    Raises:
+        UserError: the file cannot be read or is of another network; it says "cannot be" `use`.
+    """
+    import keras
+
+    try:
+        earlier = keras.models.load_model(path, compile=False, safe_mode=True)
+        model.set_weights(earlier.get_weights())
+    except Exception as error:  # Keras raises almost anything on a file that is no model
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{path} cannot be {use} ({reason}); give a .keras file of the same architecture and "
+            "width."
+        ) from None
 
 
 def average(shares: Mapping[Path, float], people: Cast, settings: TrainSettings) -> keras.Model:
@@ -59,15 +78,8 @@ def average(shares: Mapping[Path, float], people: Cast, settings: TrainSettings)
     model = build(settings)
     mixed = [0.0] * len(model.get_weights())
     for path, share in shares.items():
-        try:
-            # Keras raises almost anything on a file that is no model.
-            found = keras.models.load_model(path, compile=False, safe_mode=True).get_weights()
-            model.set_weights(found)
-        except Exception as error:
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"{path} cannot be averaged ({reason}); give .keras files of {settings.arch}."
-            ) from None
+        load_weights(model, path, "averaged")
+        found = model.get_weights()
         mixed = [total + share * each for total, each in zip(mixed, found, strict=True)]
     model.set_weights(mixed)
     _recalibrate(model, people, settings)
@@ -80,12 +92,9 @@ def _require_one(shares: Mapping[Path, float]) -> None:
 
 
 def _share(text: str) -> tuple[Path, float]:
-    """Split WEIGHTS.keras=SHARE."""
-    name, _, share = text.rpartition("=")
-    try:
-        return Path(name or "."), float(share)
-    except ValueError:
-        raise UserError(f"{text} is not WEIGHTS.keras=SHARE; write it as a.keras=0.5.") from None
+    refusal = f"{text} is not WEIGHTS.keras=SHARE; write it as a.keras=0.5."
+    name, share = named_number(text, refusal)
+    return Path(name), share
 
 
 def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> None:

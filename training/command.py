@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from seg_stream.export.command import parse_size
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.training.run import train
-from seg_stream.training.settings import TrainSettings, option
+from seg_stream.training.settings import TrainSettings, named_number, option
 
 app = typer.Typer(add_completion=False)
 DEFAULT = TrainSettings(data=Path())
@@ -77,7 +77,7 @@ def seg_train(
         settings = _settings(
             data=data,
             backgrounds=backgrounds,
-            weights=dict(parse_weight(text) for text in weight or ()),
+            weights=dict(_weight(text) for text in weight or ()),
             suspects=suspects,
             arch=arch,
             width=width,
@@ -105,19 +105,8 @@ def seg_train(
     typer.echo(f"Done: {final}; seg-export {final} -o MODEL.onnx makes it usable.")
 
 
-def parse_weight(text: str) -> tuple[str, float]:
-    """Split FOLDER=NUMBER.
-
-    Raises:
-        UserError: the text is something else.
-    """
-    folder, separator, number = text.rpartition("=")
-    try:
-        if folder and separator:
-            return folder, float(number)
-    except ValueError:
-        pass
-    raise UserError(f"--weight {text} is not FOLDER=NUMBER; write it as ccp=0.5.")
+def _weight(text: str) -> tuple[str, float]:
+    return named_number(text, f"--weight {text} is not FOLDER=NUMBER; write it as ccp=0.5.")
 
 
 def _settings(**values: object) -> TrainSettings:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import Image
-from seg_stream.training.averaging import average, build, save, tunes_imagenet
+from seg_stream.training.averaging import average, build, load_weights, save, tunes_imagenet
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import batches
 from seg_stream.training.losses import iou, matte_loss
@@ -159,15 +159,7 @@ def _new_model(settings: TrainSettings) -> keras.Model:
 
     model = build(settings)
     if settings.start_from:
-        try:
-            earlier = keras.models.load_model(settings.start_from, compile=False, safe_mode=True)
-            model.set_weights(earlier.get_weights())
-        except Exception as error:  # Keras raises almost anything on a file that is no model
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"{settings.start_from} cannot be started from ({reason}); give a .keras file of "
-                "the same architecture and width."
-            ) from None
+        load_weights(model, settings.start_from, "started from")
     elif settings.imagenet:
         arrays = _read_published(settings.imagenet)
         try:

@@ -7,12 +7,28 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
 
+from seg_stream.pipeline.errors import UserError
 from seg_stream.training.networks import ARCHITECTURES
 
 
 def option(field: str) -> str:
     """The option of `seg-train` that sets a field."""
     return f"--{field.removesuffix('s') if field == 'weights' else field.replace('_', '-')}"
+
+
+def named_number(text: str, refusal: str) -> tuple[str, float]:
+    """Split NAME=NUMBER.
+
+    Raises:
+        UserError: the text is something else; it says `refusal`.
+    """
+    name, separator, number = text.rpartition("=")
+    try:
+        if name and separator:
+            return name, float(number)
+    except ValueError:
+        pass
+    raise UserError(refusal)
 
 
 class TrainSettings(BaseModel):

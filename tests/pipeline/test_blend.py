@@ -11,10 +11,17 @@ from hypothesis import strategies as st
 
 from seg_stream.pipeline.blend import blend
 from seg_stream.pipeline.frame import PixelFormat
+from seg_stream.pipeline.types import FloatImage
 
 Colour = tuple[int, int, int]
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def disc(width: int, height: int) -> FloatImage:
+    """An alpha of two thirds of the height, with a soft edge of five pixels."""
+    distance = np.hypot(*np.mgrid[-height / 2 : height / 2, -width / 2 : width / 2])
+    return np.clip((height / 3 - distance) / 5 + 0.5, 0, 1).astype(np.float32)
 
 
 @given(formats, sides, sides, seeds)
@@ -83,8 +90,7 @@ def test_small_planes_that_the_frame_keeps_change_nothing(
 ) -> None:
     frame = frame_of(random_planes(format, width, height, 1), format)
     background = random_planes(format, width, height, 2)
-    distance = np.hypot(*np.mgrid[-height / 2 : height / 2, -width / 2 : width / 2])
-    alpha = np.clip((height / 3 - distance) / 5 + 0.5, 0, 1).astype(np.float32)
+    alpha = disc(width, height)
     made = blend(frame.planes, alpha, background)
     kept = blend(frame.planes, alpha, background, frame.shrunk)
     for plane, expected in zip(kept, made, strict=True):
@@ -94,8 +100,7 @@ def test_small_planes_that_the_frame_keeps_change_nothing(
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_thin_edge_takes_little_of_the_old_room_along(format: PixelFormat) -> None:
     """A composite whose parts are known: person over old room becomes person over new room."""
-    distance = np.hypot(*np.mgrid[-60:60, -80:80])
-    alpha = np.clip((40 - distance) / 5 + 0.5, 0, 1).astype(np.float32)
+    alpha = disc(160, 120)
     person, room, new = (180, 140, 120), (30, 200, 60), (220, 90, 160)
     alphas = [
         cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA)

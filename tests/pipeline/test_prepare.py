@@ -89,8 +89,7 @@ def test_shrinking_averages_instead_of_skipping() -> None:
 
 
 @pytest.mark.parametrize("size", [(640, 480), (960, 540), (720, 1280), (341, 192), (300, 200)])
-def test_no_pixel_is_left_out_when_a_frame_becomes_smaller(size: tuple[int, int]) -> None:
-    """Thin lines, wherever they lie, reach the network."""
+def test_thin_upright_lines_reach_the_network(size: tuple[int, int]) -> None:
     width, height = size
     spec = TensorSpec("pixels", (1, 3, 128, 224), "float32", "NCHW", "pixels")
     for at in range(0, width, 7):
