@@ -2,7 +2,7 @@
 
 M. Wortsman et al., "Model soups", 2022. By hand, for weights that began as the same ones:
 `python -m seg_stream.training.averaging OUT.keras A.keras=0.4 B.keras=0.6 --like RUN`, where the
-settings of the run's folder tell the data, the size and the architecture.
+settings of the run's folder tell the data, the architecture and, if no other is given, the size.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seg_stream.export.command import parse_size
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sinks.part_file import check_target
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import sample_batch
 from seg_stream.training.networks import ARCHITECTURES
 from seg_stream.training.networks.efficientnet_lite import freeze_generic
-from seg_stream.training.settings import TrainSettings, named_number
+from seg_stream.training.settings import TrainSettings, checked_settings, named_number
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +39,8 @@ def build(settings: TrainSettings) -> keras.Model:
 
 def tunes_imagenet(settings: TrainSettings) -> bool:
     """Whether the body's generic layers are kept as they are."""
-    return settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
+    tuned = settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
+    return tuned and not settings.all_layers
 
 
 def load_weights(model: keras.Model, path: Path, use: str) -> None:
@@ -91,10 +93,15 @@ def _require_one(shares: Mapping[Path, float]) -> None:
         raise UserError(f"The shares add up to {sum(shares.values()):g}; make that 1.")
 
 
-def _share(text: str) -> tuple[Path, float]:
-    refusal = f"{text} is not WEIGHTS.keras=SHARE; write it as a.keras=0.5."
-    name, share = named_number(text, refusal)
-    return Path(name), share
+def _shares(texts: Sequence[str]) -> dict[Path, float]:
+    shares: dict[Path, float] = {}
+    for text in texts:
+        refusal = f"{text} is not WEIGHTS.keras=SHARE; write it as a.keras=0.5."
+        name, share = named_number(text, refusal)
+        if Path(name) in shares:
+            raise UserError(f"{name} is named twice; give each file one share.")
+        shares[Path(name)] = share
+    return shares
 
 
 def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> None:
@@ -133,6 +140,7 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("shares", nargs="+", metavar="WEIGHTS.keras=SHARE")
     parser.add_argument("--like", type=Path, required=True, help="a run's folder")
+    parser.add_argument("--size", help="WIDTHxHEIGHT of the new network's input")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It imports this module too, for `average`.
@@ -142,9 +150,12 @@ def main() -> int:
         check_target(options.out, overwrite=False)
         if options.out.suffix != ".keras":
             raise UserError(f"{options.out} is no name for Keras weights; let it end in .keras.")
-        shares = dict(map(_share, options.shares))
+        shares = _shares(options.shares)
         _require_one(shares)
         settings = read_settings(options.like / "settings.json")
+        if options.size:
+            high, wide = parse_size(options.size)
+            settings = checked_settings(**{**settings.model_dump(), "size": (wide, high)})
         (people,) = read_casts(settings, ("train",), print)
         save(average(shares, people, settings), options.out)
     except SegStreamError as error:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from seg_stream.export.command import parse_size
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.training.run import train
-from seg_stream.training.settings import TrainSettings, named_number, option
+from seg_stream.training.settings import TrainSettings, checked_settings, named_number
 
 app = typer.Typer(add_completion=False)
 DEFAULT = TrainSettings(data=Path())
@@ -55,6 +54,9 @@ def seg_train(
     share: Annotated[
         float, typer.Option(help="How far to go from there to the trained weights, up to 1.")
     ] = DEFAULT.share,
+    all_layers: Annotated[
+        bool, typer.Option("--all-layers", help="Also train the body's generic layers.")
+    ] = False,
     epochs: Annotated[int, typer.Option()] = DEFAULT.epochs,
     samples: Annotated[int, typer.Option(help="Composites in an epoch.")] = DEFAULT.samples,
     validation: Annotated[
@@ -74,7 +76,7 @@ def seg_train(
     """Train a network to find people; an interrupted run is resumed by the same command."""
     try:
         wide, high = reversed(parse_size(size))
-        settings = _settings(
+        settings = checked_settings(
             data=data,
             backgrounds=backgrounds,
             weights=dict(_weight(text) for text in weight or ()),
@@ -85,6 +87,7 @@ def seg_train(
             imagenet=imagenet,
             start_from=start_from,
             share=share,
+            all_layers=all_layers,
             epochs=epochs,
             samples=samples,
             validation=validation,
@@ -107,18 +110,6 @@ def seg_train(
 
 def _weight(text: str) -> tuple[str, float]:
     return named_number(text, f"--weight {text} is not FOLDER=NUMBER; write it as ccp=0.5.")
-
-
-def _settings(**values: object) -> TrainSettings:
-    try:
-        return TrainSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        message = first["msg"].removeprefix("Value error, ")
-        if first["loc"]:
-            found = f"{option(str(first['loc'][0]))} is {first['input']}, which does not fit"
-            message = f"{found}: {message[:1].lower()}{message[1:]}"
-        raise UserError(f"{message}.") from None
 
 
 def main() -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from seg_stream.pipeline.errors import UserError
 from seg_stream.training.networks import ARCHITECTURES
@@ -54,6 +62,8 @@ class TrainSettings(BaseModel):
     """Published ImageNet weights (.pth) for the body of `unet_lite`."""
     start_from: Path | None = None
     """A .keras file of the same architecture whose weights to go on from."""
+    all_layers: bool = False
+    """Also train the generic layers of a body that began with ImageNet's weights."""
     share: float = Field(default=1.0, gt=0, le=1)
     """How far to go from those weights to the trained ones: half-way keeps what each does better.
     Wortsman et al., "Robust fine-tuning of zero-shot models", 2022."""
@@ -103,3 +113,20 @@ class TrainSettings(BaseModel):
     def resumed_by(self) -> dict[str, object]:
         """What a later call must have in common to resume this run."""
         return self.model_dump(mode="json", exclude={"epochs", "patience", "share", "workers"})
+
+
+def checked_settings(**values: object) -> TrainSettings:
+    """Settings from what a user gave.
+
+    Raises:
+        UserError: something does not fit.
+    """
+    try:
+        return TrainSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
+        if first["loc"]:
+            found = f"{option(str(first['loc'][0]))} is {first['input']}, which does not fit"
+            message = f"{found}: {message[:1].lower()}{message[1:]}"
+        raise UserError(f"{message}.") from None

@@ -77,10 +77,15 @@ def check_averages(before: Path, tuned: Path, mixed: Path) -> None:
     assert averaged(other, f"{tuned / 'log.csv'}=1", "--like", str(tuned)) == 2
     assert averaged(other, f"{before}=1", "--like", str(mixed.parent)) == 2
     assert averaged(other, f"{before}=half", "--like", str(tuned)) == 2
+    assert averaged(other, f"{before}=0.5", f"{before}=0.5", "--like", str(tuned)) == 2
+    assert averaged(other, f"{before}=1", "--like", str(tuned), "--size", "33x32") == 2
+    assert averaged(other, f"{before}=1", "--like", str(tuned), "--size", "large") == 2
     assert averaged(mixed.parent / "no" / "x.keras", f"{before}=1", "--like", str(tuned)) == 2
     assert averaged(other.with_suffix(".h5"), f"{before}=1", "--like", str(tuned)) == 2
     assert mixed.read_bytes() == written
     assert not other.exists()
+    assert averaged(other, *shares, "--like", str(tuned), "--size", "64x32") == 0
+    assert keras.models.load_model(other, compile=False).input_shape == (None, 32, 64, 3)
 
 
 def rows(out: Path) -> list[dict[str, str]]:
@@ -177,6 +182,24 @@ def test_half_precision_trains_and_leaves_a_plain_model(tmp_path: Path) -> None:
     assert [int(row["epoch"]) for row in rows(out)] == [0, 1]
     model = keras.models.load_model(out / "final.keras")
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+
+
+def test_generic_layers_are_trained_on_request(tmp_path: Path) -> None:
+    """Those of the body stay as they came, unless --all-layers is given."""
+    import keras
+
+    data = write_data(tmp_path / "data")
+    small = ["--arch", "unet_lite", "--samples", "8", "--batch", "4", "--validation", "8"]
+
+    def stem(out: Path, *more: str) -> np.ndarray:
+        assert train(command(data, out, 1, *small, "--width", "8", *more)) == 0
+        model = keras.models.load_model(out / "best.keras", compile=False)
+        return np.asarray(model.get_layer("stem").kernel)
+
+    first = stem(tmp_path / "first")
+    start = ["--start-from", str(tmp_path / "first" / "best.keras")]
+    np.testing.assert_array_equal(stem(tmp_path / "kept", *start), first)
+    assert (stem(tmp_path / "all", *start, "--all-layers") != first).any()
 
 
 def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
