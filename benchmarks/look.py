@@ -133,7 +133,7 @@ class _Known:
 
 def _as_network(alpha_hw: FloatImage, seed: int) -> FloatImage:
     """The known alpha as a network would give it: small, soft, unsure, above all at edges."""
-    small = cv2.resize(alpha_hw, (256, 160), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(alpha_hw, (256, 128), interpolation=cv2.INTER_AREA)
     soft = np.asarray(cv2.GaussianBlur(small, (0, 0), 1), np.float32)
     noise = np.random.default_rng(seed).normal(0, 1, soft.shape)
     noise = np.asarray(cv2.GaussianBlur(noise, (0, 0), 3), np.float64)

@@ -27,6 +27,7 @@ from seg_stream.pipeline.matte import Matte, MatteSettings
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.sample import RATE, read_portrait, view
 from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.unsure import decide_by_colour
 
 QUALITY = 85
 GAP = 6
@@ -65,10 +66,12 @@ def _pictures(engine: Engine) -> dict[str, list[Image]]:
     plain = composed(rocket, Look())
     sky = StillBackground(_sky())
     soft = np.asarray(cv2.resize(mask_hw, (frame.width, frame.height)), np.float32)
-    hair = _crop(40, 250, 190, 470)
+    hair, collar = _crop(40, 250, 190, 470), _crop(110, 330, 100, 320)
+    decided_hw = decide_by_colour(mask_hw, frame.shrunk(mask_hw.shape[1], mask_hw.shape[0]))
     blurred = [composed(BlurBackground(), Look(blur_strength=s)) for s in (0.0, 0.5, 1.0)]
     return {
         "edges": [hair(composed(green, Look(), soft)), hair(composed(green, Look()))],
+        "unsure": [collar(each) for each in (frame.planes[0], _grey(soft), _grey(decided_hw))],
         "steady": _flicker(engine, portrait),
         "edge-colour": [
             hair(_mixed(frame.planes[0], alpha_hw, green)),
@@ -133,8 +136,13 @@ def _flicker(engine: Engine, portrait: Image) -> list[Image]:
         for matte, kept in zip(mattes, alphas, strict=True):
             kept.append(matte(mask_hw, frame).copy())
     ranges = [np.ptp(kept[5:], axis=0) for kept in alphas]
-    grey = [np.asarray(cv2.convertScaleAbs(each, alpha=255), np.uint8) for each in ranges]
-    return [np.asarray(cv2.merge([each] * 3), np.uint8) for each in grey]
+    return [_grey(each) for each in ranges]
+
+
+def _grey(values_hw: FloatImage) -> Image:
+    """0..1 as a grey picture of the frame's size."""
+    large = cv2.resize(cv2.convertScaleAbs(values_hw, alpha=255), (640, 480))
+    return np.asarray(cv2.merge([large] * 3), np.uint8)
 
 
 if __name__ == "__main__":

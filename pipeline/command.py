@@ -35,6 +35,7 @@ from seg_stream.pipeline.describe import describe
 from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError
 from seg_stream.pipeline.job import SEGMENT_S, Job
 from seg_stream.pipeline.look import Look
+from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.outputs import SinkOptions
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder, parse_bitrate
 from seg_stream.pipeline.sinks.images import is_numbered
@@ -156,6 +157,15 @@ def seg_stream(
         int,
         typer.Option(help="Run the network on every Nth frame, move the mask along in between."),
     ] = 1,
+    hold: Annotated[
+        float,
+        typer.Option(
+            help="Keep the mask while no small part of the picture changes by so many grey levels; "
+            "0 runs the network on every frame.",
+            min=0,
+            max=255,
+        ),
+    ] = MatteSettings.hold,
     light_wrap: Annotated[
         float | None, typer.Option(help="0 to 1: background light on the edge.", show_default="0")
     ] = None,
@@ -248,7 +258,7 @@ def seg_stream(
         if camera is not None:
             files_only = (
                 ("--matte", matte), ("--trim", trim), ("--dry-run", dry_run),
-                ("--every", every != 1),
+                ("--every", every != 1), ("--hold", hold != MatteSettings.hold),
                 ("--resume", resume), ("--ray", ray),
             )  # fmt: skip
             for name, given in files_only:
@@ -284,7 +294,7 @@ def seg_stream(
         if several and matte:
             raise UserError("--matte names one file, but there are several inputs; leave it out.")
         wanted = Job(
-            input[0], output, BLUR if bg is None else bg, model, chosen,
+            input[0], output, BLUR if bg is None else bg, model, chosen, MatteSettings(hold=hold),
             look=Look(**look), every=every, encoding=encoding, matte_output=matte,
             trim=None if trim is None else parse_trim(trim),
             overwrite=overwrite, segment_s=segment,

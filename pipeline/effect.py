@@ -19,6 +19,7 @@ from seg_stream.pipeline.closable import Closable
 from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.holding import Holding
 from seg_stream.pipeline.look import Composer, Look
 from seg_stream.pipeline.matte import Matte, MatteSettings
 from seg_stream.pipeline.prepare import prepare
@@ -36,8 +37,10 @@ class _Job:
 
     frame: Frame
     input: FloatImage | None
-    """None where the mask is likely to be moved along, and where the GPU does everything."""
+    """None where a mask is likely to be moved along or held, and where the GPU does everything."""
     mask_hw: FloatImage | None = None
+    held: bool = False
+    """The mask is the one of the frame before."""
     ticket: Ticket | None = None
     """Of a frame that is on the GPU."""
 
@@ -80,6 +83,8 @@ class VirtualBackground(Closable):
         self._keep_alpha = keep_alpha or self.transparent
         self._every = every
         self._tracker = MaskTracker()
+        self._holding = Holding()
+        self._last_hw: FloatImage | None = None
         try:
             self.engine = open_engine(engine, model, threads=threads)
         except BaseException:
@@ -131,13 +136,23 @@ class VirtualBackground(Closable):
             self._device.restart()
         self._compose.restart()
         self._tracker.restart()
+        self._holding.restart()
         self._background.restart(at_s)
 
     def _prepare(self, frame: Frame) -> _Job:
-        seen = frame.still or frame.index % self._every == 0
         if self._device:  # it takes the frame as it is
+            self._holding.restart()
             return _Job(frame, None)
-        return _Job(frame, self._input(frame) if seen else None)
+        if frame.still:
+            self._holding.restart()
+        elif frame.index % self._every:
+            return _Job(frame, None)
+        if self._every == 1:
+            spec = self.engine.input
+            small = frame.shrunk(spec.width, spec.height)
+            if self._holding(small, self._matte.settings.hold):
+                return _Job(frame, None, held=True)
+        return _Job(frame, self._input(frame))
 
     def _input(self, frame: Frame) -> FloatImage:
         return prepare(frame, self.engine.input, self.engine.info)
@@ -169,7 +184,10 @@ class VirtualBackground(Closable):
         if device:
             return _Job(job.frame, None, ticket=device.begin(job.frame, self._matte.settings))
         if job.frame.still or self._every == 1:
-            return replace(job, mask_hw=self._mask(job))
+            held = job.held and self._last_hw is not None
+            if not held:
+                self._last_hw = self._mask(job)
+            return replace(job, mask_hw=self._last_hw, held=held)
         grey = self._tracker.grey(job.frame)
         if job.input is not None or not self._tracker.follows(grey):
             mask_hw = self._tracker.start(grey, self._mask(job))
@@ -182,7 +200,7 @@ class VirtualBackground(Closable):
             return job.ticket.finish()
         if job.mask_hw is None:
             raise ValueError("the job has no mask; infer comes before composite")
-        alpha_hw = self._matte(job.mask_hw, job.frame)
+        alpha_hw = self._matte(job.mask_hw, job.frame, held=job.held)
         frame = job.frame
         alpha = cv2.convertScaleAbs(alpha_hw, alpha=255) if self._keep_alpha else None
         kept = None if alpha is None else np.asarray(alpha, np.uint8)
@@ -194,5 +212,6 @@ class VirtualBackground(Closable):
 
     def close(self) -> None:
         """Free engine and background."""
+        self._holding.restart()  # what comes after needs the engine
         self.engine.close()
         self._background.close()

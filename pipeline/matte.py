@@ -10,6 +10,7 @@ import numpy as np
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.steadying import Steadier
 from seg_stream.pipeline.types import FloatImage, Image, unit
+from seg_stream.pipeline.unsure import decide_by_colour, drop_unsure_parts
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,17 @@ class MatteSettings:
     of the edge-aware filter in network pixels. `edge_smoothness`: its epsilon in luma units 0..1;
     edges weaker than its root are not followed. `low`, `high`: probabilities that become 0 and 1.
     `sure`: a part of the mask that reaches this probability nowhere is left out, if another does.
+    `hold`: the network need not look again while no small part of the picture has changed by so
+    many grey levels; 0 lets it look at every frame.
     """
 
     steadiness: float = 0.85
-    edge_radius: int = 3
-    edge_smoothness: float = 4e-4
+    edge_radius: int = 1
+    edge_smoothness: float = 5e-3
     low: float = 0.25
     high: float = 0.75
     sure: float = 0.9
+    hold: float = 4.0
 
     def __post_init__(self) -> None:
         """Refuse what makes no matte.
@@ -41,10 +45,11 @@ class MatteSettings:
             and 0 < self.edge_smoothness < float("inf")
             and 0 <= self.low < self.high <= 1
             and 0 <= self.sure <= 1
+            and 0 <= self.hold <= 255
         ):
             raise ValueError(
                 f"{self}: expected steadiness 0..1, edge_radius 1..64, edge_smoothness above 0 and "
-                "0 <= low < high <= 1, sure 0..1"
+                "0 <= low < high <= 1, sure 0..1, hold 0..255"
             )
 
 
@@ -55,26 +60,34 @@ class Matte:
         self.settings = settings or MatteSettings()
         """In force from the next mask on."""
         self._steadier = Steadier()
+        self._decided_hw: FloatImage | None = None
         self._scratch: cv2.typing.MatLike | None = None
 
     def restart(self) -> None:
         """Forget the last mask."""
         self._steadier.restart()
+        self._decided_hw = None
 
-    def __call__(self, mask_hw: FloatImage, frame: Frame) -> FloatImage:
+    def __call__(self, mask_hw: FloatImage, frame: Frame, *, held: bool = False) -> FloatImage:
         """Refine one mask with the frame it was made from.
 
         Args:
             mask_hw: the network's probability, float32, any size, 0..1.
             frame: the frame, for its edges; frames come in the order of their time.
+            held: the mask is the last one once more.
 
         Returns:
             Alpha, float32 (H, W) of the frame, exactly 0 or 1 away from the edge.
         """
         options = self.settings
-        mask_hw = drop_unsure_parts(mask_hw, options.low, options.sure)
-        guide_hw = unit(frame.shrunk_luma(mask_hw.shape[1], mask_hw.shape[0]))
-        steady_hw = self._steadier(mask_hw, guide_hw, options.steadiness, still=frame.still)
+        height, width = mask_hw.shape
+        if self._decided_hw is None or not held:
+            decided_hw = decide_by_colour(mask_hw, frame.shrunk(width, height))
+            self._decided_hw = drop_unsure_parts(decided_hw, mask_hw, options.low, options.sure)
+        guide_hw = unit(frame.shrunk_luma(width, height))
+        steady_hw = self._steadier(
+            self._decided_hw, guide_hw, options.steadiness, still=frame.still
+        )
         # Sure probabilities go beyond 0 and 1 here, and are clipped once their edges are drawn.
         stretched_hw = (steady_hw - np.float32(options.low)) * np.float32(
             1 / (options.high - options.low)
@@ -93,23 +106,6 @@ class Matte:
         alpha_hw = np.asarray(cv2.resize(offset, size), np.float32)
         cv2.add(scaled, alpha_hw, dst=alpha_hw)
         return np.clip(alpha_hw, 0.0, 1.0, out=alpha_hw)
-
-
-def drop_unsure_parts(mask_hw: FloatImage, low: float, sure: float) -> FloatImage:
-    """Empty the connected parts above `low` that reach `sure` nowhere: a lamp, a corner of a flag.
-
-    A mask that is sure nowhere at all is returned as it is.
-    """
-    sure_hw = mask_hw >= sure
-    if not sure_hw.any():
-        return mask_hw
-    count, part_hw = cv2.connectedComponents((mask_hw > low).view(np.uint8))
-    if count == 2:  # one part beside what is below `low`
-        return mask_hw
-    kept = np.zeros(count, bool)
-    kept[part_hw[sure_hw]] = True
-    kept[0] = True  # below `low`: soft edges
-    return mask_hw if kept.all() else np.where(kept[part_hw], mask_hw, np.float32(0))
 
 
 def guided_filter(

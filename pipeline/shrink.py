@@ -27,10 +27,10 @@ def shrink(
         small = _scaled(small, small.shape[1] // 2, small.shape[0] // 2, cv2.INTER_AREA, kept)
     if small.shape[:2] == (height, width):
         return small
-    # Between four neighbours, which is quicker by far, unless that would leave pixels out; at
-    # little more than half the size some of them hardly count.
+    # Between four neighbours, which is quicker by far, unless some pixels would hardly count: those
+    # midway between two that are taken weigh 2 less the factor, and nothing from a factor of 2 on.
     down, across = small.shape[0] / height, small.shape[1] / width
-    leaves_out = min(down, across) > 1 and max(down, across) > 2
+    leaves_out = min(down, across) >= 1 and max(down, across) > 1.5
     return _scaled(small, width, height, cv2.INTER_AREA if leaves_out else cv2.INTER_LINEAR, kept)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ctypes import Structure, c_float, c_int, c_void_p
+from ctypes import Structure, c_byte, c_float, c_int, c_void_p
 
 
 class Plane(Structure):
@@ -25,6 +25,7 @@ class PrepareArguments(Structure):
         ("luma", Plane),
         ("tensor", c_void_p),
         ("guide", c_void_p),
+        ("colours", c_void_p),
         ("width", c_int),
         ("height", c_int),
         ("half", c_int),
@@ -49,7 +50,7 @@ class ShrinkArguments(Structure):
     )
 
 
-class PartsArguments(Structure):
+class ReadArguments(Structure):
     """See matte.cu."""
 
     _fields_ = (
@@ -59,13 +60,48 @@ class PartsArguments(Structure):
         ("half", c_int),
         ("width", c_int),
         ("height", c_int),
-        ("low", c_float),
-        ("sure", c_float),
         ("tolerance", c_float),
         ("mask", c_void_p),
+        ("faults", c_void_p),
+    )
+
+
+class UnsureArguments(Structure):
+    """See unsure.cu."""
+
+    _fields_ = (
+        ("mask", c_void_p),
+        ("decided", c_void_p),
+        ("colours", c_void_p),
+        ("half", c_void_p),
+        ("change", c_void_p),
+        ("width", c_int),
+        ("height", c_int),
+        ("begins", c_float),
+        ("rise", c_float),
+        ("likeness", c_float),
+        ("few", c_float),
+        ("any", c_float),
+        ("radius", c_int),
+        ("little", c_float),
+        ("scant", c_float),
+        ("count", c_int),
+        ("samples", c_byte * 2 * 64),
+    )
+
+
+class PartsArguments(Structure):
+    """See matte.cu."""
+
+    _fields_ = (
+        ("mask", c_void_p),
+        ("decided", c_void_p),
+        ("width", c_int),
+        ("height", c_int),
+        ("low", c_float),
+        ("sure", c_float),
         ("open", c_void_p),
         ("reached", c_void_p),
-        ("faults", c_void_p),
     )
 
 

@@ -1,27 +1,41 @@
-// The network's output -> alpha at frame size. Mirrors pipeline/matte.py and pipeline/steadying.py:
-// unsure parts are left out, the mask is steadied, and drawn to the frame's edges.
+// The network's output -> alpha at frame size. Mirrors pipeline/matte.py, drop_unsure_parts of
+// pipeline/unsure.py and pipeline/steadying.py: once unsure.cu has decided by colour, unsure parts are
+// left out, the mask is steadied, and drawn to the frame's edges.
 #include "planes.cuh"
 
 // What is wrong with an output of a network, for engines/contract.py's check_mask.
 enum Fault { NOT_A_NUMBER = 1, NO_PROBABILITY = 2 };
 
-struct PartsArguments {
+struct ReadArguments {
     const void* output;   // of the network, float or half
     int offset, step;     // in elements: to the person's channel, and from pixel to pixel
     int half;
     int width, height;
-    float low, sure, tolerance;
+    float tolerance;
     float* mask;          // (H, W)
-    unsigned* open;       // bits, rows of whole words: above `low`
-    unsigned* reached;    // bits: joined to a sure pixel
     int* faults;
 };
 
-__device__ inline float probability(const PartsArguments& a, int pixel) {
+extern "C" __global__ void read(const ReadArguments a) {
+    const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= a.width || y >= a.height) return;
+    const int pixel = y * a.width + x;
     const size_t at = size_t(a.offset) + size_t(pixel) * a.step;
-    return a.half ? __half2float(static_cast<const __half*>(a.output)[at])
-                  : static_cast<const float*>(a.output)[at];
+    const float value = a.half ? __half2float(static_cast<const __half*>(a.output)[at])
+                               : static_cast<const float*>(a.output)[at];
+    if (!(fabsf(value) < 1e30f)) atomicOr(a.faults, NOT_A_NUMBER);
+    else if (value < -a.tolerance || value > 1 + a.tolerance) atomicOr(a.faults, NO_PROBABILITY);
+    a.mask[pixel] = value;
 }
+
+struct PartsArguments {
+    const float* mask;    // (H, W), as the network gave it
+    float* decided;       // (H, W), by colour
+    int width, height;
+    float low, sure;
+    unsigned* open;       // bits, rows of whole words: decided above `low`
+    unsigned* reached;    // bits: joined to a pixel of which the network is sure
+};
 
 // The bits of `set`, spread to both sides as far as `open` has bits (Kogge and Stone, 1973).
 __device__ inline unsigned spread(unsigned set, unsigned open) {
@@ -36,22 +50,17 @@ __device__ inline unsigned spread(unsigned set, unsigned open) {
 // In one block, for a flood has to know when it is over; the mask is small.
 extern "C" __global__ void __launch_bounds__(1024) parts(const PartsArguments a) {
     const int words = (a.width + 31) / 32, count = words * a.height;
-    int sure = 0, faults = 0;
+    int sure = 0;
     for (int i = threadIdx.x; i < count; i += blockDim.x) {
         const int y = i / words, first = i % words * 32, last = min(first + 32, a.width);
         unsigned open = 0, reached = 0;
         for (int x = first; x < last; x++) {
-            const float value = probability(a, y * a.width + x);
-            if (!(fabsf(value) < 1e30f)) faults |= NOT_A_NUMBER;
-            else if (value < -a.tolerance || value > 1 + a.tolerance) faults |= NO_PROBABILITY;
-            a.mask[y * a.width + x] = value;
-            open |= unsigned(value > a.low) << (x - first);
-            reached |= unsigned(value >= a.sure) << (x - first);
+            open |= unsigned(a.decided[y * a.width + x] > a.low) << (x - first);
+            reached |= unsigned(a.mask[y * a.width + x] >= a.sure) << (x - first);
         }
         sure |= reached != 0;
         a.open[i] = open, a.reached[i] = reached & open;
     }
-    if (faults) atomicOr(a.faults, faults);
     if (!__syncthreads_or(sure)) return;
     volatile unsigned* reached = a.reached;  // others write to it; what is set once stays set
     int changed;
@@ -75,13 +84,13 @@ extern "C" __global__ void __launch_bounds__(1024) parts(const PartsArguments a)
         for (unsigned lost = a.open[i] & ~reached[i]; lost; lost &= lost - 1) {
             int bit = 0;
             while (!(lost >> bit & 1)) bit++;
-            a.mask[y * a.width + first + bit] = 0;
+            a.decided[y * a.width + first + bit] = 0;
         }
     }
 }
 
 struct SteadyArguments {
-    const float* mask;
+    const float* mask;          // decided, without unsure parts
     const float* guide;         // luma 0..1
     const float* mask_before;   // as it was steadied; null: the picture stands alone
     const float* guide_before;

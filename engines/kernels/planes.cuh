@@ -150,7 +150,7 @@ struct Area {
     __device__ float weight(int i) const { return i == first ? head : i == last ? tail : whole; }
 };
 
-// The two pixels that it takes where none would be left out.
+// The two pixels that it takes where all of them count enough so.
 struct Between {
     int first, second;
     float share;  // of the second
@@ -184,9 +184,9 @@ __device__ inline float scaled(const S& source, int halvings, int width, int hei
     const int from_width = source.width() >> halvings, from_height = source.height() >> halvings;
     const bool same = width == from_width && height == from_height;
     const bool half = from_width == 2 * width && from_height == 2 * height;
-    const bool leaves_out = width < from_width && height < from_height &&
-                            (from_width > 2 * width || from_height > 2 * height);
-    if (same || half || leaves_out) {
+    const bool leaves_out = width <= from_width && height <= from_height &&
+                            (2 * from_width > 3 * width || 2 * from_height > 3 * height);
+    if (same || leaves_out) {
         const Area across(from_width, width, x), down(from_height, height, y);
         float sum = 0;
 #pragma unroll 1

@@ -1,5 +1,6 @@
 // A frame -> the network's input: resize, colour matrix, scale, layout and type in one pass.
-// Mirrors pipeline/prepare.py; the guide is what pipeline/matte.py takes from Frame.shrunk_luma.
+// Mirrors pipeline/prepare.py; guide and colours are what pipeline/matte.py takes from Frame.shrunk_luma
+// and Frame.shrunk.
 #include "planes.cuh"
 
 struct PrepareArguments {
@@ -7,6 +8,7 @@ struct PrepareArguments {
     Plane luma;            // of the guide; without data it is computed from B, G, R
     void* tensor;          // (3, H, W) or (H, W, 3), float or half; null: none wanted
     float* guide;          // (H, W) luma 0..1; null: none wanted
+    unsigned char* colours;  // (3, H, W), the planes; with the guide
     int width, height;     // of both
     int half, nhwc;        // how the tensor is stored
     int halvings[4];       // of the planes and the luma, exact ones, before the last step
@@ -19,23 +21,24 @@ extern "C" __global__ void prepare(const PrepareArguments a) {
     if (x >= a.width || y >= a.height) return;
     const size_t pixel = size_t(y) * a.width + x, size = size_t(a.width) * a.height;
     float values[3] = {0, 0, 0};
-    if (a.tensor) {
 #pragma unroll 1
-        for (int i = 0; i < 3; i++) {
-            const float value = scaled(Channel(a.planes[i]), a.halvings[i], a.width, a.height, x, y);
-            // No array index that is known only when it runs: it would live in slow memory.
-            values[0] = i == 0 ? value : values[0];
-            values[1] = i == 1 ? value : values[1];
-            values[2] = i == 2 ? value : values[2];
-        }
+    for (int i = 0; i < 3; i++) {
+        const float value = scaled(Channel(a.planes[i]), a.halvings[i], a.width, a.height, x, y);
+        // No array index that is known only when it runs: it would live in slow memory.
+        values[0] = i == 0 ? value : values[0];
+        values[1] = i == 1 ? value : values[1];
+        values[2] = i == 2 ? value : values[2];
     }
     if (a.guide) {
-        const bool same = a.tensor && a.luma.data && a.luma.data == a.planes[0].data;
+        const bool same = a.luma.data && a.luma.data == a.planes[0].data;
         const float luma = same ? values[0]
                            : a.luma.data
                                ? scaled(Channel(a.luma), a.halvings[3], a.width, a.height, x, y)
                                : scaled(Grey(a.planes), a.halvings[3], a.width, a.height, x, y);
         a.guide[pixel] = luma * (1 / 255.0f);
+#pragma unroll
+        for (int i = 0; i < 3; i++)
+            a.colours[size * i + pixel] = static_cast<unsigned char>(values[i]);
     }
     if (!a.tensor) return;
     for (int i = 0; i < 3; i++) {

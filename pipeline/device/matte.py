@@ -13,9 +13,11 @@ from seg_stream.engines.kernels.arguments import (
     GuidedArguments,
     PartsArguments,
     Plane,
+    ReadArguments,
     SteadyArguments,
 )
-from seg_stream.pipeline.device.prepare import BLOCK, grid
+from seg_stream.pipeline.device.prepare import BLOCK, Guide, grid
+from seg_stream.pipeline.device.unsure import DeviceUnsure
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.steadying import MOTION_GAIN, NOISE
@@ -38,11 +40,13 @@ class DeviceMatte:
         self._gpu, self._spec, self._channel = gpu, spec, channel
         size = spec.width * spec.height
         words = -(-spec.width // 32) * spec.height
-        self._mask, self._fit, self._smooth = (gpu.memory(size * n) for n in (4, 8, 8))
+        self._mask, self._decided = gpu.memory(4 * size), gpu.memory(4 * size)
+        self._fit, self._smooth = gpu.memory(8 * size), gpu.memory(8 * size)
         self._open, self._reached = gpu.memory(4 * words), gpu.memory(4 * words)
         # Each pair: what this frame gets, and what the one before it had.
         self._steady = [gpu.memory(4 * size), gpu.memory(4 * size)]
-        self._guides = [gpu.memory(4 * size), gpu.memory(4 * size)]
+        self._guides = [Guide(gpu, spec.width, spec.height) for _ in range(2)]
+        self._unsure = DeviceUnsure(gpu, spec.width, spec.height)
         self._has_before = False
 
     def restart(self) -> None:
@@ -50,8 +54,8 @@ class DeviceMatte:
         self._has_before = False
 
     @property
-    def guide(self) -> Memory:
-        """Where this frame's luma, float32 0..1 of the mask's size, has to be written."""
+    def guide(self) -> Guide:
+        """What has to be filled with this frame."""
         return self._guides[0]
 
     def enqueue(
@@ -75,28 +79,37 @@ class DeviceMatte:
         spec, gpu = self._spec, self._gpu
         width, height = spec.width, spec.height
         planar = spec.layout == "NCHW"
-        parts = PartsArguments(
+        guide, guide_before = self._guides
+        read = ReadArguments(
             output=output.address,
             offset=self._channel * (width * height if planar else 1),
             step=1 if planar else spec.channels,
             half=spec.dtype == "float16",
             width=width,
             height=height,
-            low=settings.low,
-            sure=settings.sure,
             tolerance=TOLERANCE,
             mask=self._mask.address,
+            faults=faults,
+        )
+        gpu.launch("matte.read", read, grid(width, height), BLOCK, stream)
+        self._unsure.enqueue(self._mask, guide, self._decided, stream)
+        parts = PartsArguments(
+            mask=self._mask.address,
+            decided=self._decided.address,
+            width=width,
+            height=height,
+            low=settings.low,
+            sure=settings.sure,
             open=self._open.address,
             reached=self._reached.address,
-            faults=faults,
         )
         gpu.launch("matte.parts", parts, (1, 1, 1), FLOOD_BLOCK, stream)
         before = self._has_before and not still
         steady = SteadyArguments(
-            mask=self._mask.address,
-            guide=self._guides[0].address,
+            mask=self._decided.address,
+            guide=guide.luma.address,
             mask_before=self._steady[1].address if before else None,
-            guide_before=self._guides[1].address,
+            guide_before=guide_before.luma.address,
             steady=self._steady[0].address,
             width=width,
             height=height,
@@ -107,7 +120,7 @@ class DeviceMatte:
         gpu.launch("matte.steady", steady, grid(width, height), BLOCK, stream)
         guided = GuidedArguments(
             mask=self._steady[0].address,
-            guide=self._guides[0].address,
+            guide=guide.luma.address,
             fit=self._fit.address,
             smooth=self._smooth.address,
             width=width,
@@ -157,13 +170,16 @@ class DeviceMatte:
         """Free what it holds."""
         self._gpu.release(
             self._mask,
+            self._decided,
             self._fit,
             self._smooth,
             self._open,
             self._reached,
             *self._steady,
-            *self._guides,
         )
+        for guide in self._guides:
+            guide.release()
+        self._unsure.release()
 
 
 def check_faults(faults: np.int32) -> None:

@@ -8,7 +8,7 @@ from ctypes import c_float
 import numpy as np
 
 from seg_stream.engines.contract import TensorSpec
-from seg_stream.engines.cuda import Gpu, Memory, Stream
+from seg_stream.engines.cuda import Gpu, Stream
 from seg_stream.engines.kernels.arguments import Plane, PrepareArguments, ShrinkArguments
 from seg_stream.engines.model_info import ModelInfo
 from seg_stream.pipeline.colour import Colour, yuv_to_rgb
@@ -43,6 +43,26 @@ def steps(
     return own, halvings
 
 
+class Guide:
+    """What the matte sees of a frame, at the mask's size; a `Shrinker` fills it.
+
+    All of it belongs to the GPU's thread.
+    """
+
+    def __init__(self, gpu: Gpu, width: int, height: int) -> None:
+        self._gpu = gpu
+        self.luma = gpu.memory(4 * width * height)
+        """float32 (H, W), 0..1."""
+        self.colours = gpu.memory(3 * width * height)
+        """uint8 (3, H, W)."""
+        self.bgr = False
+        """The colours are B, G, R, not Y, U, V."""
+
+    def release(self) -> None:
+        """Free what it holds."""
+        self._gpu.release(self.luma, self.colours)
+
+
 class Shrinker:
     """Makes planes smaller; all methods belong to the GPU's thread.
 
@@ -66,40 +86,40 @@ class Shrinker:
         stream: Stream,
         *,
         tensor: int | None = None,
-        guide: Memory | None = None,
+        guide: Guide | None = None,
         matrix: FloatImage | None = None,
         scale: Sequence[float] = (1, 1, 1),
         shift: Sequence[float] = (0, 0, 0),
         half: bool = False,
         nhwc: bool = False,
     ) -> None:
-        """Begin to fill a tensor of three channels, and the luma as a guide, float32 0..1.
+        """Begin to fill a tensor of three channels, a guide, or both.
 
         Args:
             planes: Y, U, V or B, G, R.
             stream: after what is there already.
             tensor: address of (1, 3, H, W), or (1, H, W, 3) with `nhwc`, float32 or float16.
-            guide: memory of float32 (H, W).
+            guide: of the same size.
             matrix: 3x4 from the planes (and 1) to the tensor's channels; as they are by default.
             scale: of each channel of the tensor, after it was held to 0..255.
             shift: added after that.
             half: the tensor is float16.
             nhwc: the channels of a pixel lie together.
         """
-        luma = None if self._grey else planes[0]
-        small = [
-            self._own(i, [plane], stream) if tensor else plane for i, plane in enumerate(planes)
-        ]
+        small = [self._own(i, [plane], stream) for i, plane in enumerate(planes)]
         if self._grey:
             small_luma = self._own(3, planes, stream) if self._memory[3] and guide else Plane()
         else:
-            small_luma = small[0] if tensor or luma is None else self._own(0, [luma], stream)
+            small_luma = small[0]
+        if guide:
+            guide.bgr = self._grey
         matrix = np.eye(3, 4, dtype=np.float32) if matrix is None else matrix
         arguments = PrepareArguments(
             planes=(Plane * 3)(*small),
             luma=small_luma,
             tensor=tensor,
-            guide=guide.address if guide else None,
+            guide=guide.luma.address if guide else None,
+            colours=guide.colours.address if guide else None,
             width=self._size[0],
             height=self._size[1],
             half=half,
@@ -147,7 +167,7 @@ class DevicePrepare:
         colour: Colour,
         tensor: int,
         stream: Stream,
-        guide: Memory | None = None,
+        guide: Guide | None = None,
     ) -> None:
         """Begin to fill the input at an address; in the GPU's thread."""
         if self._layout.format == "bgr24":

@@ -38,6 +38,7 @@ def scenario(driver: Any) -> dict[str, Any]:
     from seg_stream.engines.model_info import ModelInfo
     from seg_stream.pipeline.effect import VirtualBackground
     from seg_stream.pipeline.errors import SegStreamError
+    from seg_stream.pipeline.matte import MatteSettings
     from seg_stream.pipeline.runner import Stage, run
 
     input_spec = TensorSpec("input", (1, 3, 60, 96), "float16", "NCHW", "pixels")
@@ -74,7 +75,11 @@ def scenario(driver: Any) -> dict[str, Any]:
 
     def through(engine: Any, rounds: int, background: str = "blur") -> list[Any]:
         made: list[Any] = []
-        with VirtualBackground(background, engine="onnxruntime", keep_alpha=True) as effect:
+        # The GPU holds no mask.
+        matte = MatteSettings(hold=0)
+        with VirtualBackground(
+            background, engine="onnxruntime", matte=matte, keep_alpha=True
+        ) as effect:
             effect.engine.close()
             effect.engine = engine
             run(frames * rounds, effect.stages, Stage("keep", made.append))

@@ -18,6 +18,7 @@ from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.errors import SegStreamError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.look import Look
+from seg_stream.pipeline.matte import MatteSettings
 from seg_stream.pipeline.runner import Stage, run
 
 MODEL = "portrait-lite"
@@ -26,14 +27,19 @@ MOST = 2
 """Each kernel is within one step of the CPU, as its own tests show; the network and the matte
 between them can make one of it two."""
 
+EVERY_FRAME = MatteSettings(hold=0)
+"""The GPU holds no mask."""
+
 
 def on_cpu(frames: Sequence[Frame], **options: Any) -> list[Frame]:
-    with VirtualBackground(model=MODEL, engine="onnxruntime", **options) as effect:
+    with VirtualBackground(
+        model=MODEL, engine="onnxruntime", matte=EVERY_FRAME, **options
+    ) as effect:
         return [effect.process(frame) for frame in frames]
 
 
 def device_effect(gpu: Any, **options: Any) -> VirtualBackground:
-    effect = VirtualBackground(model=MODEL, engine="onnxruntime", **options)
+    effect = VirtualBackground(model=MODEL, engine="onnxruntime", matte=EVERY_FRAME, **options)
     effect.engine.close()
     effect.engine = HostEngine(gpu, find_model(MODEL))
     return effect

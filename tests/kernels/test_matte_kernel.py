@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from real_frames import real_frame
+from test_unsure_kernel import doubtful
 
 from seg_stream.engines.contract import TensorSpec
 from seg_stream.pipeline.device.layout import FrameLayout
@@ -141,6 +142,29 @@ def test_a_winding_part_is_followed_to_its_end(gpu: Any) -> None:
     mask[tuple(free[len(free) // 2])] = 0.7  # sure nowhere, between the spiral's arms
     assert cv2.connectedComponents((mask > 0.25).astype(np.uint8))[0] == 3
     compare(Device(gpu, 101, 101), [real_frame("yuv420p", 320, 240)], [mask])
+
+
+@pytest.mark.parametrize("format", ["yuv420p", "bgr24"])
+@pytest.mark.parametrize("size", [(256, 128), (97, 65)])
+def test_large_unsure_parts_are_decided_by_colour(gpu: Any, format: Any, size: Any) -> None:
+    frames = [real_frame(format, 640, 480, index=index) for index in range(3)]
+    compare(Device(gpu, *size), frames, [doubtful(*size, index) for index in range(3)])
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_a_mask_that_is_alike_everywhere_is_kept(gpu: Any, value: float) -> None:
+    mask = np.full((72, 96), value, np.float32)
+    device, frame = Device(gpu, 96, 72), real_frame("yuv420p", 320, 240)
+    compare(device, [frame], [mask])
+    assert np.abs(device(mask, frame, MatteSettings())[0] - value).max() <= STEP
+
+
+def test_it_gives_back_what_it_holds(gpu: Any) -> None:
+    spec = TensorSpec("mask", (1, 1, 72, 96), "float32", "NCHW", "0..1")
+    matte = DeviceMatte(gpu, spec, 0)
+    assert gpu.held
+    matte.release()
+    assert not gpu.held
 
 
 def test_a_mask_that_is_sure_nowhere_is_kept(gpu: Any) -> None:

@@ -13,7 +13,7 @@ from seg_stream.engines.kernels.arguments import Plane
 from seg_stream.engines.model_info import ModelInfo
 from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.device.layout import FrameLayout
-from seg_stream.pipeline.device.prepare import DevicePrepare, Shrinker, steps
+from seg_stream.pipeline.device.prepare import DevicePrepare, Guide, Shrinker, steps
 from seg_stream.pipeline.frame import Frame, PixelFormat
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.types import unit
@@ -33,11 +33,16 @@ def on_device(gpu: Any, frame: Frame, spec: TensorSpec, info: ModelInfo) -> Any:
     layout.fill(pinned.array, frame.planes)
     gpu.upload(memory, pinned, stream)
     tensor = gpu.memory(int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize)
-    guide = gpu.memory(spec.width * spec.height * 4)
+    guide = Guide(gpu, spec.width, spec.height)
     stage = DevicePrepare(gpu, spec, info, layout)
     stage.enqueue(layout.planes(memory.address), frame.colour, tensor.address, stream, guide)
     made = tensor.numbers(spec.dtype, *spec.shape).astype(np.float32)
-    return made, guide.numbers(np.float32, spec.height, spec.width).copy()
+    return made, luma_of(guide, spec.width, spec.height)
+
+
+def luma_of(guide: Guide, width: int, height: int) -> Any:
+    memory: Any = guide.luma
+    return memory.numbers(np.float32, height, width).copy()
 
 
 def check_tensor(made: Any, frame: Frame, spec: TensorSpec) -> None:
@@ -46,37 +51,44 @@ def check_tensor(made: Any, frame: Frame, spec: TensorSpec) -> None:
 
 SIZES = [
     *((1920, 1080), (1280, 720), (640, 480), (1366, 768), (97, 65), (301, 640), (255, 161)),
-    *((1, 1), (3, 700), (640, 100)),
+    *((1, 1), (3, 700), (640, 100), (512, 240), (256, 700), (513, 319), (256, 160)),
 ]
+ROWS = [160, 128]  # of the network's input
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "bgr24"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("rows", ROWS)
 def test_the_small_planes_are_the_cpus(
-    gpu: Any, format: PixelFormat, width: int, height: int
+    gpu: Any, format: PixelFormat, width: int, height: int, rows: int
 ) -> None:
     frame = real_frame(format, width, height)
     layout, stream = FrameLayout.of(frame), gpu.stream()
     pinned, memory, tensor = gpu.pinned(layout.size), gpu.memory(layout.size), gpu.memory(491520)
+    guide: Any = Guide(gpu, 256, rows)
     layout.fill(pinned.array, frame.planes)
     gpu.upload(memory, pinned, stream)
-    Shrinker(gpu, layout, 256, 160).enqueue(
-        layout.planes(memory.address), stream, tensor=tensor.address
-    )
-    small = [plane.reshape(160, 256, -1) for plane in frame.shrunk(256, 160)]
-    difference = tensor.numbers(np.float32, 3, 160, 256) - np.dstack(small).transpose(2, 0, 1)
+    planes, shrinker = layout.planes(memory.address), Shrinker(gpu, layout, 256, rows)
+    shrinker.enqueue(planes, stream, tensor=tensor.address)
+    small = [plane.reshape(rows, 256, -1) for plane in frame.shrunk(256, rows)]
+    made = tensor.numbers(np.float32, 3, rows, 256)
+    difference = made - np.dstack(small).transpose(2, 0, 1)
     assert np.abs(difference).max() <= 1
     # Where an area's mean is close to a half, it is the order of sums that rounds it: as OpenCV's.
     assert (difference != 0).mean() < 1e-3
+    shrinker.enqueue(planes, stream, guide=guide)  # for the matte alone
+    np.testing.assert_array_equal(guide.colours.numbers(np.uint8, 3, rows, 256), made)
+    assert guide.bgr == (format == "bgr24")
 
 
 @pytest.mark.parametrize("format", ["yuv420p", "yuv422p", "yuv444p", "bgr24"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
-def test_it_is_the_cpus(gpu: Any, format: PixelFormat, width: int, height: int) -> None:
-    frame, spec = real_frame(format, width, height), spec_of(256, 160)
+@pytest.mark.parametrize("rows", ROWS)
+def test_it_is_the_cpus(gpu: Any, format: PixelFormat, width: int, height: int, rows: int) -> None:
+    frame, spec = real_frame(format, width, height), spec_of(256, rows)
     tensor, guide = on_device(gpu, frame, spec, PLAIN)
     check_tensor(tensor, frame, spec)
-    assert np.abs(guide - unit(frame.shrunk_luma(256, 160))).max() <= 1 / 255 + 1e-6
+    assert np.abs(guide - unit(frame.shrunk_luma(256, rows))).max() <= 1 / 255 + 1e-6
 
 
 @pytest.mark.parametrize(

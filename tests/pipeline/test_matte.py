@@ -63,7 +63,7 @@ def test_a_moving_mask_lags_by_less_than_a_frame(speed: int, contrast: int) -> N
         mask, frame = moving(index, speed, contrast)
         alpha = matte(mask, frame)
         if index >= 4:
-            then = [Matte()(moving(index - delay, speed, 0)[0], frame) for delay in delays]
+            then = [Matte()(*moving(index - delay, speed, contrast)) for delay in delays]
             errors += [float(((alpha - late) ** 2).sum()) for late in then]
     assert delays[errors.argmin()] < 1
 

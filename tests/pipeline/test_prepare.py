@@ -88,15 +88,26 @@ def test_shrinking_averages_instead_of_skipping() -> None:
     assert abs(tensor.mean() - 127.5) < 2
 
 
-@pytest.mark.parametrize("size", [(640, 480), (960, 540), (720, 1280), (341, 192), (300, 200)])
-def test_thin_upright_lines_reach_the_network(size: tuple[int, int]) -> None:
-    width, height = size
-    spec = TensorSpec("pixels", (1, 3, 128, 224), "float32", "NCHW", "pixels")
-    for at in range(0, width, 7):
-        image = np.zeros((height, width, 3), np.uint8)
-        image[:, at] = 255
-        found = prepare(bgr_frame(image), spec, PLAIN)[0, 0].sum(axis=1).mean()
-        assert found > 0.5 * 255 * 224 / width
+@pytest.mark.parametrize("lines", ["upright", "level"])
+@pytest.mark.parametrize(
+    ("size", "to"),
+    [
+        *(((640, 480), (224, 128)), ((640, 480), (256, 128)), ((960, 540), (224, 128))),
+        *(((720, 1280), (224, 128)), ((341, 192), (224, 128)), ((300, 200), (224, 128))),
+        *(((256, 700), (256, 128)), ((341, 192), (256, 128))),
+    ],
+)
+def test_thin_lines_reach_the_network(
+    size: tuple[int, int], to: tuple[int, int], lines: str
+) -> None:
+    upright = lines == "upright"
+    across, along = (0, 1) if upright else (1, 0)
+    spec = TensorSpec("pixels", (1, 3, *to[::-1]), "float32", "NCHW", "pixels")
+    for at in range(size[across]):
+        image = np.zeros((*size[::-1], 3), np.uint8)
+        image[(slice(None), at) if upright else at] = 255
+        found = prepare(bgr_frame(image), spec, PLAIN)[0, 0].sum(axis=along).mean()
+        assert found > 0.5 * 255 * to[across] / size[across], at
 
 
 def test_the_model_is_fed_as_it_describes_itself() -> None:
