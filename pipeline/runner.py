@@ -14,7 +14,7 @@ from typing import Any
 from seg_stream.pipeline.channel import Channel, ChannelEnded
 from seg_stream.pipeline.errors import SegStreamError
 
-CAPACITY = 2
+CAPACITY = 4
 """Items that may wait between two stages of a file."""
 
 NICENESS = 5

@@ -44,7 +44,7 @@ LITTLE = 3e-5
 """Variance of colours, 0..1, below which nothing can be told from them."""
 
 SCANT = 0.02
-"""Share of the box in which person and room must both be to weigh as much as the look around."""
+"""Share of the box in which person and room must both be for half the weight."""
 
 Pixels = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.float32]
