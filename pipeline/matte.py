@@ -82,7 +82,9 @@ class Matte:
         options = self.settings
         height, width = mask_hw.shape
         if self._decided_hw is None or not held:
-            decided_hw = decide_by_colour(mask_hw, frame.shrunk(width, height))
+            # Before, so that a lamp's colours are the room's; after, for what colour alone made.
+            kept_hw = drop_unsure_parts(mask_hw, mask_hw, options.low, options.sure)
+            decided_hw = decide_by_colour(kept_hw, frame.shrunk(width, height))
             self._decided_hw = drop_unsure_parts(decided_hw, mask_hw, options.low, options.sure)
         guide_hw = unit(frame.shrunk_luma(width, height))
         steady_hw = self._steadier(
