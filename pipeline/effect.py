@@ -39,6 +39,8 @@ class _Job:
     input: FloatImage | None
     """None where a mask is likely to be moved along or held, and where the GPU does everything."""
     mask_hw: FloatImage | None = None
+    look: int | None = None
+    """The look of the network that the mask is from, where masks are held."""
     held: bool = False
     """The mask is the one of the frame before."""
     ticket: Ticket | None = None
@@ -84,6 +86,7 @@ class VirtualBackground(Closable):
         self._every = every
         self._tracker = MaskTracker()
         self._holding = Holding()
+        self._look: int | None = None
         self._last_hw: FloatImage | None = None
         try:
             self.engine = open_engine(engine, model, threads=threads)
@@ -141,18 +144,17 @@ class VirtualBackground(Closable):
 
     def _prepare(self, frame: Frame) -> _Job:
         if self._device:  # it takes the frame as it is
-            self._holding.restart()
             return _Job(frame, None)
+        if self._every > 1:
+            seen = frame.still or frame.index % self._every == 0
+            return _Job(frame, self._input(frame) if seen else None)
         if frame.still:
             self._holding.restart()
-        elif frame.index % self._every:
-            return _Job(frame, None)
-        if self._every == 1:
-            spec = self.engine.input
-            small = frame.shrunk(spec.width, spec.height)
-            if self._holding(small, self._matte.settings.hold):
-                return _Job(frame, None, held=True)
-        return _Job(frame, self._input(frame))
+        spec, before = self.engine.input, self._holding.look
+        small = frame.shrunk(spec.width, spec.height)
+        at_s = float(frame.pts * frame.time_base)
+        look = self._holding(small, at_s, self._matte.settings.hold)
+        return _Job(frame, None if look == before else self._input(frame), look=look)
 
     def _input(self, frame: Frame) -> FloatImage:
         return prepare(frame, self.engine.input, self.engine.info)
@@ -184,9 +186,10 @@ class VirtualBackground(Closable):
         if device:
             return _Job(job.frame, None, ticket=device.begin(job.frame, self._matte.settings))
         if job.frame.still or self._every == 1:
-            held = job.held and self._last_hw is not None
+            # Never that of another look, also if one of them failed or was made on a GPU.
+            held = job.look is not None and job.look == self._look
             if not held:
-                self._last_hw = self._mask(job)
+                self._last_hw, self._look = self._mask(job), job.look
             return replace(job, mask_hw=self._last_hw, held=held)
         grey = self._tracker.grey(job.frame)
         if job.input is not None or not self._tracker.follows(grey):

@@ -14,40 +14,40 @@ CELL = 8
 """Pixels of the network's input whose mean must change, so that noise does not count, but a
 finger does."""
 
-LONGEST = 8
-"""So many frames in a row have a mask that was made for an earlier one, at most."""
+LONGEST_S = 0.25
+"""A mask is held for pictures so much later than its own, at most."""
 
 
 class Holding:
-    """Compares pictures with the one that the network last saw; used from one thread."""
+    """Compares pictures with the one that the network was last to see; used from one thread."""
 
     def __init__(self) -> None:
         self._seen: list[Image] = []
-        self._held = 0
+        self._seen_s = 0.0
+        self.look = 0
+        """The number of the last look; it never goes back, so that a mask cannot be mistaken."""
 
     def restart(self) -> None:
         """Forget that picture."""
-        self._seen, self._held = [], 0
+        self._seen = []
 
-    def __call__(self, small: Sequence[Image], levels: float) -> bool:
-        """Whether the last mask still holds; else this picture is the one to compare with.
+    def __call__(self, small: Sequence[Image], at_s: float, levels: float) -> int:
+        """Say by its number which look this picture has its mask from: the last, or a new one.
 
         Args:
             small: the picture's planes at the size of the network's input, uint8.
+            at_s: its time.
             levels: how much a cell's mean may change in a plane, in grey levels; 0 holds nothing.
         """
-        if levels <= 0:
-            self.restart()
-            return False
         cells = [
             shrink(plane, max(1, plane.shape[1] // CELL), max(1, plane.shape[0] // CELL))
             for plane in small
         ]
-        if self._held < LONGEST and self._like(cells, levels):
-            self._held += 1
-            return True
-        self._seen, self._held = cells, 0
-        return False
+        young = 0 <= at_s - self._seen_s <= LONGEST_S
+        if not young or not self._like(cells, levels):
+            self._seen, self._seen_s = cells, at_s
+            self.look += 1
+        return self.look
 
     def _like(self, cells: Sequence[Image], levels: float) -> bool:
         if [plane.shape for plane in cells] != [plane.shape for plane in self._seen]:

@@ -60,13 +60,14 @@ class Matte:
         self.settings = settings or MatteSettings()
         """In force from the next mask on."""
         self._steadier = Steadier()
+        self._mask_hw: FloatImage | None = None
         self._decided_hw: FloatImage | None = None
         self._scratch: cv2.typing.MatLike | None = None
 
     def restart(self) -> None:
         """Forget the last mask."""
         self._steadier.restart()
-        self._decided_hw = None
+        self._mask_hw = self._decided_hw = None
 
     def __call__(self, mask_hw: FloatImage, frame: Frame, *, held: bool = False) -> FloatImage:
         """Refine one mask with the frame it was made from.
@@ -74,18 +75,17 @@ class Matte:
         Args:
             mask_hw: the network's probability, float32, any size, 0..1.
             frame: the frame, for its edges; frames come in the order of their time.
-            held: the mask is the last one once more.
+            held: the mask is the last one once more, the same array, and so is what colour decided.
 
         Returns:
             Alpha, float32 (H, W) of the frame, exactly 0 or 1 away from the edge.
         """
         options = self.settings
         height, width = mask_hw.shape
-        if self._decided_hw is None or not held:
-            # Before, so that a lamp's colours are the room's; after, for what colour alone made.
-            kept_hw = drop_unsure_parts(mask_hw, mask_hw, options.low, options.sure)
-            decided_hw = decide_by_colour(kept_hw, frame.shrunk(width, height))
+        if self._decided_hw is None or not held or mask_hw is not self._mask_hw:
+            decided_hw = decide_by_colour(mask_hw, frame.shrunk(width, height))
             self._decided_hw = drop_unsure_parts(decided_hw, mask_hw, options.low, options.sure)
+            self._mask_hw = mask_hw
         guide_hw = unit(frame.shrunk_luma(width, height))
         steady_hw = self._steadier(
             self._decided_hw, guide_hw, options.steadiness, still=frame.still

@@ -44,7 +44,8 @@ LITTLE = 3e-5
 """Variance of colours, 0..1, below which nothing can be told from them."""
 
 SCANT = 0.02
-"""Share of the box in which person and room must both be for half the weight."""
+"""Share of the box in which person and room must both be for half the weight, if colours tell them
+apart."""
 
 Pixels = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.float32]
@@ -93,7 +94,7 @@ def _far(
     colours: Sequence[FloatImage],
     person_hw: FloatImage,
     room_hw: FloatImage,
-    levels: float,
+    deviation: float,
 ) -> FloatImage:
     """By how much the samples' colours change the mask."""
     height, width = half_hw.shape
@@ -108,7 +109,7 @@ def _far(
         difference -= colour.ravel()[at][:, None]
         difference *= difference
         distance += difference
-    likeness = np.exp(np.float32(-0.5 / levels**2) * distance)
+    likeness = np.exp(np.float32(-0.5 / deviation**2) * distance)
     person, person_known = _share(likeness, _bordered(person_hw).take(samples))
     room, room_known = _share(likeness, _bordered(room_hw).take(samples))
     # Bayes' rule; what the network thinks is the prior.
@@ -167,17 +168,20 @@ def _lines(
     x, y, z = means[4:7] - mean * person  # covariance of alpha and colour
     aa, bb, cc = means[7:10] - mean * mean + 255**2 * LITTLE
     ab, ac, bc = means[10:13] - mean[[0, 0, 1]] * mean[[1, 2, 2]]
-    # Gauss's elimination, down and up again.
+    # Gauss's elimination, down and up again; a third quicker than NumPy's solver.
     ba, ca = ab / aa, ac / aa
     y, bb, bc = y - ba * x, bb - ba * ab, bc - ba * ac
     cb = bc / bb
     z, cc = z - ca * x - cb * y, cc - ca * ac - cb * bc
+    explained = x * x / aa + y * y / bb + z * z / cc
     slope_c = z / cc
     slope_b = y / bb - cb * slope_c
     slope_a = x / aa - ba * slope_b - ca * slope_c
     offset = person - slope_a * mean[0] - slope_b * mean[1] - slope_c * mean[2]
     least = share * np.minimum(person, 1 - person)
-    return np.stack([slope_a, slope_b, slope_c, offset, least / (least + SCANT)])
+    # Where the two have the same colour, it explains nothing.
+    told = np.clip(explained / (person * (1 - person) + 1e-6), 0, 1)
+    return np.stack([slope_a, slope_b, slope_c, offset, told * least / (least + SCANT)])
 
 
 def _unsure(mask_hw: FloatImage) -> FloatImage:
@@ -234,8 +238,6 @@ def drop_unsure_parts(
     if not sure_hw.any():
         return decided_hw
     count, part_hw = cv2.connectedComponents((decided_hw > low).view(np.uint8))
-    if count == 2:  # one part beside what is below `low`
-        return decided_hw
     kept = np.zeros(count, bool)
     kept[part_hw[sure_hw]] = True
     kept[0] = True  # below `low`: soft edges

@@ -1,6 +1,6 @@
 // The network's output -> alpha at frame size. Mirrors pipeline/matte.py, drop_unsure_parts of
-// pipeline/unsure.py and pipeline/steadying.py: before and after unsure.cu decides by colour, unsure
-// parts are left out; the mask is steadied, and drawn to the frame's edges.
+// pipeline/unsure.py and pipeline/steadying.py: once unsure.cu has decided by colour, unsure parts are
+// left out, the mask is steadied, and drawn to the frame's edges.
 #include "planes.cuh"
 
 // What is wrong with an output of a network, for engines/contract.py's check_mask.
@@ -30,7 +30,7 @@ extern "C" __global__ void read(const ReadArguments a) {
 
 struct PartsArguments {
     const float* mask;    // (H, W), as the network gave it
-    float* decided;       // (H, W), by colour; or the mask itself
+    float* decided;       // (H, W), by colour
     int width, height;
     float low, sure;
     unsigned* open;       // bits, rows of whole words: decided above `low`

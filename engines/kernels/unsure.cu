@@ -134,7 +134,7 @@ extern "C" __global__ void near(const UnsureArguments a) {
         spread[i][i] += a.little;
     }
     // Gauss's elimination: of each colour what those before it do not tell.
-    float alpha = person;
+    float alpha = person, explained = 0;
 #pragma unroll
     for (int i = 0; i < 3; i++) {
 #pragma unroll
@@ -145,8 +145,10 @@ extern "C" __global__ void near(const UnsureArguments a) {
             for (int k = i + 1; k <= j; k++) spread[j][k] -= told * spread[k][i];
         }
         alpha += with[i] * own[i] / spread[i][i];
+        explained += with[i] * with[i] / spread[i][i];
     }
     alpha = min(max(alpha, 0.0f), 1.0f);
-    const float least = share * min(person, 1 - person), weight = least / (least + a.scant);
+    const float told = min(max(explained / (person * (1 - person) + 1e-6f), 0.0f), 1.0f);
+    const float least = share * min(person, 1 - person), weight = told * least / (least + a.scant);
     a.decided[pixel] = min(max(changed + doubt * weight * (alpha - changed), 0.0f), 1.0f);
 }

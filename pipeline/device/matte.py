@@ -92,9 +92,18 @@ class DeviceMatte:
             faults=faults,
         )
         gpu.launch("matte.read", read, grid(width, height), BLOCK, stream)
-        self._drop_parts(self._mask, settings, stream)
         self._unsure.enqueue(self._mask, guide, self._decided, stream)
-        self._drop_parts(self._decided, settings, stream)
+        parts = PartsArguments(
+            mask=self._mask.address,
+            decided=self._decided.address,
+            width=width,
+            height=height,
+            low=settings.low,
+            sure=settings.sure,
+            open=self._open.address,
+            reached=self._reached.address,
+        )
+        gpu.launch("matte.parts", parts, (1, 1, 1), FLOOD_BLOCK, stream)
         before = self._has_before and not still
         steady = SteadyArguments(
             mask=self._decided.address,
@@ -126,19 +135,6 @@ class DeviceMatte:
         self._steady.reverse()
         self._guides.reverse()
         self._has_before = True
-
-    def _drop_parts(self, mask: Memory, settings: MatteSettings, stream: Stream) -> None:
-        parts = PartsArguments(
-            mask=self._mask.address,
-            decided=mask.address,
-            width=self._spec.width,
-            height=self._spec.height,
-            low=settings.low,
-            sure=settings.sure,
-            open=self._open.address,
-            reached=self._reached.address,
-        )
-        self._gpu.launch("matte.parts", parts, (1, 1, 1), FLOOD_BLOCK, stream)
 
     def draw(
         self,

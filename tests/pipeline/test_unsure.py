@@ -76,6 +76,29 @@ def test_a_room_of_the_persons_colour_says_nothing() -> None:
     assert abs(float(np.median(decided[doubt])) - 0.4) < 0.1
 
 
+@pytest.mark.parametrize("doubt", [0.2, 0.7])
+def test_nor_does_it_between_the_two(doubt: float) -> None:
+    """A strip between sure person and sure room, all of one colour: no crack, and no fringe."""
+    mask = TORSO.astype(np.float32)
+    strip = box(160, 0, 168, 128)
+    mask[strip] = doubt
+    decided = decide_by_colour(mask, planes(scene(noise=1)))
+    assert np.abs(decided[strip] - doubt).max() < 0.12
+    assert np.abs(decided[strip] - doubt).mean() < 0.05
+
+
+def test_a_hand_behind_an_unsure_sleeve_is_kept() -> None:
+    """Colour joins them before parts are judged."""
+    mask = soft(TORSO)
+    sleeve, hand = box(160, 40, 185, 60), box(185, 40, 200, 60)
+    mask[sleeve], mask[hand] = 0.22, 0.8
+    image = scene((TORSO | sleeve, SLEEVE), (hand, SKIN))
+    decided = decide_by_colour(mask, planes(image))
+    kept = drop_unsure_parts(decided, mask, 0.25, 0.9)
+    assert np.median(kept[sleeve]) > 0.8
+    assert np.median(kept[hand]) > 0.7
+
+
 def test_with_nobody_near_the_network_is_believed() -> None:
     mask = np.zeros((SIZE[1], SIZE[0]), np.float32)
     mask[ARM] = 0.6
