@@ -160,8 +160,9 @@ def seg_stream(
     hold: Annotated[
         float,
         typer.Option(
-            help="Keep the mask while no small part of the picture changes by so many grey levels; "
-            "0 runs the network on every frame.",
+            help="Keep a mask, a quarter of a second at most, while no small part of the picture "
+            "changes by so many grey levels; 0 runs the network on every frame. Not on a GPU, nor "
+            "with --every.",
             min=0,
             max=255,
         ),

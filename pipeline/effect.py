@@ -106,6 +106,9 @@ class VirtualBackground(Closable):
     def __call__(self, frame_bgr: Image) -> Image:
         """Composite one picture, uint8 (H, W, 3) BGR, the next one of a live stream.
 
+        While nothing moves its mask is that of a picture up to a quarter of a second earlier,
+        unless `MatteSettings.hold` is 0.
+
         Raises:
             ValueError: it has another type or shape.
         """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.steadying import Steadier
 from seg_stream.pipeline.types import FloatImage, Image, unit
@@ -37,20 +38,26 @@ class MatteSettings:
         """Refuse what makes no matte.
 
         Raises:
-            ValueError: a value is outside its range.
+            UserError: a value is outside its range.
         """
-        if not (
-            0 <= self.steadiness <= 1
-            and 1 <= self.edge_radius <= 64
-            and 0 < self.edge_smoothness < float("inf")
-            and 0 <= self.low < self.high <= 1
-            and 0 <= self.sure <= 1
-            and 0 <= self.hold <= 255
-        ):
-            raise ValueError(
-                f"{self}: expected steadiness 0..1, edge_radius 1..64, edge_smoothness above 0 and "
-                "0 <= low < high <= 1, sure 0..1, hold 0..255"
-            )
+        for name, (least, most) in _RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                name = name.replace("_", " ")
+                raise UserError(f"The {name} is {value:g}, expected {least:g} to {most:g}.")
+        if self.low >= self.high:
+            raise UserError(f"low is {self.low:g}, expected less than high, {self.high:g}.")
+
+
+_RANGES = {
+    "steadiness": (0, 1),
+    "edge_radius": (1, 64),
+    "edge_smoothness": (1e-9, 1e9),
+    "low": (0, 1),
+    "high": (0, 1),
+    "sure": (0, 1),
+    "hold": (0, 255),
+}
 
 
 class Matte:

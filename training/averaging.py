@@ -109,7 +109,7 @@ def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> N
     import keras
 
     if tunes_imagenet(settings):
-        freeze_generic(model)  # those norms were not trained
+        freeze_generic(model)  # those norms were not trained, in a run like `settings`
     norms = [
         layer
         for layer in model.layers

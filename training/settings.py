@@ -100,6 +100,11 @@ class TrainSettings(BaseModel):
             raise ValueError("both --imagenet and --start-from are given; choose one of them")
         if self.imagenet and self.arch != "unet_lite":
             raise ValueError(f"--imagenet is for unet_lite, not for {self.arch}; leave it out")
+        tuned = self.arch == "unet_lite" and (self.imagenet or self.start_from)
+        if self.all_layers and not tuned:
+            raise ValueError(
+                "--all-layers is for unet_lite with --imagenet or --start-from; leave it out"
+            )
         if self.share < 1 and not self.start_from:
             raise ValueError("--share is given without --start-from; add it, or leave both out")
         if self.samples < self.batch or self.validation < self.batch:

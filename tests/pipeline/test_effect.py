@@ -154,10 +154,16 @@ def test_settings_of_the_matte_are_taken(brightness_model: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"low": 0.9, "high": 0.1}, {"edge_radius": 10**6}, {"steadiness": float("nan")}]
+    "wrong",
+    [
+        {"low": 0.9, "high": 0.1},
+        {"edge_radius": 10**6},
+        {"steadiness": float("nan")},
+        {"hold": float("nan")},
+    ],
 )
 def test_settings_that_make_no_matte_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="expected steadiness"):
+    with pytest.raises(UserError, match="expected"):
         MatteSettings(**wrong)
 
 
