@@ -146,7 +146,9 @@ class _Grid:
     def fit(self, plane: Plane) -> Plane:
         """The plane if it divides into cells; else with its last pixels repeated until it does."""
         more = -plane.shape[0] % self.rows, -plane.shape[1] % self.columns
-        return np.pad(plane, [(0, more[0]), (0, more[1])], mode="edge") if any(more) else plane
+        if any(more):
+            return np.pad(plane, [(0, more[0]), (0, more[1])], mode="edge")
+        return plane if plane.strides[1] == plane.itemsize else np.ascontiguousarray(plane)
 
 
 class _Cells:

@@ -136,7 +136,10 @@ class VirtualBackground(Closable):
         return self._composite(self._infer(self._prepare(frame)))
 
     def restart(self, at_s: Fraction = Fraction(0)) -> None:
-        """Forget the frames seen; the background is then as `at_s` seconds after its beginning."""
+        """Forget the frames seen; the background is then as `at_s` seconds after its beginning.
+
+        Not while frames are processed in another thread.
+        """
         self._matte.restart()
         if self._device:
             self._device.restart()

@@ -14,6 +14,9 @@ CELL = 8
 """Pixels of the network's input whose mean must change, so that noise does not count, but a
 finger does."""
 
+TEXTURE = 2
+"""So many times as much may single pixels of a cell change on average, of which noise is a part."""
+
 LONGEST_S = 0.25
 """A mask is held for pictures so much later than its own, at most."""
 
@@ -39,20 +42,25 @@ class Holding:
             at_s: its time.
             levels: how much a cell's mean may change in a plane, in grey levels; 0 holds nothing.
         """
-        cells = [
-            shrink(plane, max(1, plane.shape[1] // CELL), max(1, plane.shape[0] // CELL))
-            for plane in small
-        ]
         young = 0 <= at_s - self._seen_s <= LONGEST_S
-        if not young or not self._like(cells, levels):
-            self._seen, self._seen_s = cells, at_s
+        if not young or not self._like(small, levels):
+            self._seen, self._seen_s = list(small), at_s
             self.look += 1
         return self.look
 
-    def _like(self, cells: Sequence[Image], levels: float) -> bool:
-        if [plane.shape for plane in cells] != [plane.shape for plane in self._seen]:
+    def _like(self, small: Sequence[Image], levels: float) -> bool:
+        if [plane.shape for plane in small] != [plane.shape for plane in self._seen]:
             return False
-        return all(
-            int(np.max(cv2.absdiff(new, old))) < levels
-            for new, old in zip(cells, self._seen, strict=True)
-        )
+        return all(_like(*pair, levels) for pair in zip(small, self._seen, strict=True))
+
+
+def _like(new: Image, old: Image, levels: float) -> bool:
+    means = cv2.absdiff(_cells(new), _cells(old))
+    if float(np.max(means)) >= levels:
+        return False
+    pixels = _cells(np.asarray(cv2.absdiff(new, old), np.uint8))
+    return float(np.max(pixels)) < TEXTURE * levels
+
+
+def _cells(plane: Image) -> Image:
+    return shrink(plane, max(1, plane.shape[1] // CELL), max(1, plane.shape[0] // CELL))

@@ -72,6 +72,8 @@ def decide_by_colour(mask_hw: FloatImage, small: Sequence[Image]) -> FloatImage:
     half_sure_hw = 1 - _unsure(half_hw)
     person_hw = half_sure_hw * (half_hw > 0.5)
     room_hw = half_sure_hw - person_hw
+    if not (person_hw.any() and room_hw.any()):  # there is nothing to compare with
+        return mask_hw
     change_hw = _far(half_hw, half_colours, person_hw, room_hw, levels(len(small) == 1))
     twice = cv2.resize(change_hw, (2 * half_hw.shape[1], 2 * half_hw.shape[0]))
     decided_hw = mask_hw + unsure_hw * np.asarray(twice[:height, :width], np.float32)

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,10 +129,20 @@ def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> N
 
 
 def save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None:
-    """Save beside, then rename."""
+    """Save beside, then rename.
+
+    Raises:
+        UserError: it cannot be written.
+    """
     beside = path.with_name(f"{path.stem}.part.keras")
-    model.save(beside, include_optimizer=include_optimizer)
-    beside.replace(path)
+    try:
+        model.save(beside, include_optimizer=include_optimizer)
+        beside.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        reason = error.strerror or str(error).partition("\n")[0]
+        raise UserError(f"{path} cannot be written ({reason}); choose another place.") from None
 
 
 def main() -> int:
@@ -147,6 +158,8 @@ def main() -> int:
     from seg_stream.training.run import read_casts, read_settings
 
     try:
+        if options.out.exists():
+            raise UserError(f"{options.out} exists already; choose another name.")
         check_target(options.out, overwrite=False)
         if options.out.suffix != ".keras":
             raise UserError(f"{options.out} is no name for Keras weights; let it end in .keras.")

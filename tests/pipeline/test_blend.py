@@ -148,3 +148,15 @@ def test_any_alpha_gives_planes_of_the_frames_kind_and_writes_to_nothing_else(
         if alpha.size > 1000:  # so much is mixed that it is plainly blended
             assert (plane >= low - np.minimum(low, 1)).all()
             assert (plane.astype(int) <= high.astype(int) + 1).all()
+
+
+def test_arrays_may_lie_in_memory_as_they_like() -> None:
+    """Mirrored, or column by column."""
+    planes = random_planes("yuv420p", 64, 48, 1)
+    room = random_planes("yuv420p", 64, 48, 2)
+    alpha = disc(64, 48)
+    expected = blend(planes, alpha, room)
+    odd = tuple(np.asfortranarray(plane) for plane in planes)
+    turned = tuple(plane[:, ::-1].copy()[:, ::-1] for plane in room)
+    for one, other in zip(blend(odd, np.asfortranarray(alpha), turned), expected, strict=True):
+        np.testing.assert_array_equal(one, other)

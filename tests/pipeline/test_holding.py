@@ -66,6 +66,13 @@ def test_a_change_of_colour_alone_is_one() -> None:
     assert looks([[y, u, v], [y, u, v], [y, u, redder]]) == [1, 1, 2]
 
 
+def test_a_pattern_that_is_inverted_is_a_change() -> None:
+    """Though the mean of each cell stays what it was."""
+    stripes = np.where(np.arange(256) // 4 % 2, 180, 60).astype(np.uint8)
+    image = np.repeat(np.tile(stripes, (128, 1))[..., None], 3, axis=2)
+    assert looks([[image], [image], [240 - image], [240 - image]]) == [1, 1, 2, 2]
+
+
 def test_slow_changes_add_up() -> None:
     """Light that rises by a level a frame: compared is what the network saw, not the last frame."""
     image = picture()
