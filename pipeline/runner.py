@@ -14,8 +14,8 @@ from typing import Any
 from seg_stream.pipeline.channel import Channel, ChannelEnded
 from seg_stream.pipeline.errors import SegStreamError
 
-CAPACITY = 4
-"""Items that may wait between two stages of a file."""
+CAPACITY = 8
+"""Items that may wait between two stages, if nobody says otherwise."""
 
 NICENESS = 5
 """How much nicer the stages' threads are than the codecs', which wait for each other and so are the
@@ -76,6 +76,7 @@ def run(
     stages: Sequence[Stage],
     sink: Stage,
     *,
+    capacity: int = CAPACITY,
     stop: Event | None = None,
     progress: Callable[[RunReport], None] | None = None,
 ) -> RunReport:
@@ -88,6 +89,7 @@ def run(
         source: iterated in a thread named `read`; a generator is closed there at the end.
         stages: called in order, each item's result being the next stage's item.
         sink: called with the last stage's results; returns nothing.
+        capacity: how many items may wait between two stages.
         stop: once set, the source is not asked again and what is on its way is finished.
         progress: called after each item, in the caller's thread, with the report so far.
 
@@ -97,7 +99,7 @@ def run(
     """
     names = ["read", *(stage.name for stage in stages), sink.name]
     report = RunReport(busy_s=dict.fromkeys(names, 0.0), calls=dict.fromkeys(names, 0))
-    channels: list[Channel[Any]] = [Channel(CAPACITY) for _ in range(len(stages) + 1)]
+    channels: list[Channel[Any]] = [Channel(capacity) for _ in range(len(stages) + 1)]
     failure = _FirstError()
 
     def cancel(name: str, error: BaseException) -> None:

@@ -11,9 +11,12 @@ import cv2
 
 from seg_stream.pipeline.effect import VirtualBackground
 from seg_stream.pipeline.frame import Frame
-from seg_stream.pipeline.runner import RunReport, Stage, run
+from seg_stream.pipeline.runner import CAPACITY, RunReport, Stage, run
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sources import Source
+
+WAITING_BYTES = 50_000_000
+"""Of frames between two stages: eight of 1080p, three of 4K."""
 
 Progress = Callable[[RunReport, int | None], None]
 """Called after each frame with the figures so far and the expected number of frames."""
@@ -57,11 +60,18 @@ def stream(
             source,
             effect.stages,
             Stage("write", write),
+            capacity=_capacity(source),
             stop=stop,
             progress=(lambda so_far: progress(so_far, source.frames)) if progress else None,
         )
     notes = [*source.notes, *effect.engine.notes]
     return Summary(report, effect.engine.name, notes, report.stopped)
+
+
+def _capacity(source: Source) -> int:
+    """How many frames wait between two stages: enough for what the encoder takes in bursts."""
+    frame_bytes = 2 * source.width * source.height  # of 4:2:0, and a little
+    return max(2, min(CAPACITY, WAITING_BYTES // max(1, frame_bytes)))
 
 
 @contextmanager
