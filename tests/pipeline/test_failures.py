@@ -77,6 +77,7 @@ class TrappedSource(Source):
     def __init__(self, inner: Source, trap: Trap) -> None:
         super().__init__()
         self._inner, self._trap = inner, trap
+        self.width, self.height = inner.width, inner.height
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self._inner:
