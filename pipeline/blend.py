@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from seg_stream.pipeline.foreground import EdgeColour
 from seg_stream.pipeline.shrink import halvings, shrink
-from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.types import FloatImage, Image, Pixels
 
 SURE = 1 / 512
 """Alpha this close to 0 or 1 is taken as 0 or 1: it would change a pixel by half a step."""
@@ -25,7 +25,6 @@ CELL_ROWS = 100
 only copied, and in the others the mean colours of person and room are one number each."""
 
 Plane = TypeVar("Plane", Image, FloatImage)
-Pixels = npt.NDArray[np.intp]
 Mix = Callable[[FloatImage, FloatImage, FloatImage], FloatImage]
 Shrunk = Callable[[int, int], Sequence[Image]]
 """Gives the planes, each scaled to a width and height, as `Frame.shrunk` does."""

@@ -25,14 +25,15 @@ class Holding:
     """Compares pictures with the one that the network was last to see; used from one thread."""
 
     def __init__(self) -> None:
-        self._seen: list[Image] = []
+        self._seen: Sequence[Image] = []
+        self._seen_cells: Sequence[Image] = []
         self._seen_s = 0.0
         self.look = 0
         """The number of the last look; it never goes back, so that a mask cannot be mistaken."""
 
     def restart(self) -> None:
         """Forget that picture."""
-        self._seen = []
+        self._seen = self._seen_cells = []
 
     def __call__(self, small: Sequence[Image], at_s: float, levels: float) -> int:
         """Say by its number which look this picture has its mask from: the last, or a new one.
@@ -42,24 +43,24 @@ class Holding:
             at_s: its time.
             levels: how much a cell's mean may change in a plane, in grey levels; 0 holds nothing.
         """
+        cells = [_cells(plane) for plane in small]
         young = 0 <= at_s - self._seen_s <= LONGEST_S
-        if not young or not self._like(small, levels):
-            self._seen, self._seen_s = list(small), at_s
+        if not young or not self._like(small, cells, levels):
+            self._seen, self._seen_cells, self._seen_s = small, cells, at_s
             self.look += 1
         return self.look
 
-    def _like(self, small: Sequence[Image], levels: float) -> bool:
+    def _like(self, small: Sequence[Image], cells: Sequence[Image], levels: float) -> bool:
         if [plane.shape for plane in small] != [plane.shape for plane in self._seen]:
             return False
-        return all(_like(*pair, levels) for pair in zip(small, self._seen, strict=True))
+        if any(_most(*pair) >= levels for pair in zip(cells, self._seen_cells, strict=True)):
+            return False
+        changes = (cv2.absdiff(*pair) for pair in zip(small, self._seen, strict=True))
+        return all(np.max(_cells(np.asarray(each))) < TEXTURE * levels for each in changes)
 
 
-def _like(new: Image, old: Image, levels: float) -> bool:
-    means = cv2.absdiff(_cells(new), _cells(old))
-    if float(np.max(means)) >= levels:
-        return False
-    pixels = _cells(np.asarray(cv2.absdiff(new, old), np.uint8))
-    return float(np.max(pixels)) < TEXTURE * levels
+def _most(new: Image, old: Image) -> int:
+    return int(np.max(cv2.absdiff(new, old)))
 
 
 def _cells(plane: Image) -> Image:

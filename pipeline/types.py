@@ -12,6 +12,10 @@ FloatImage = npt.NDArray[np.float32]
 """Picture, plane or matte in float32."""
 
 
+Pixels = npt.NDArray[np.intp]
+"""Indices of some pixels."""
+
+
 def unit(image: Image) -> FloatImage:
     """0..255 to 0..1."""
     return np.asarray(image * np.float32(1 / 255), np.float32)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_stream.pipeline.shrink import Plane, shrink
-from seg_stream.pipeline.types import FloatImage, Image
+from seg_stream.pipeline.types import FloatImage, Image, Pixels
 
 UNSURE = (0.05, 0.2)
 """A probability this far from 0 and 1 begins to be unsure, and is so entirely."""
@@ -47,7 +47,6 @@ SCANT = 0.02
 """Share of the box in which person and room must both be for half the weight, if colours tell them
 apart."""
 
-Pixels = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.float32]
 
 

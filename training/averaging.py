@@ -38,10 +38,9 @@ def build(settings: TrainSettings) -> keras.Model:
     return arch.build((height, width, 3), settings.width or arch.width)
 
 
-def tunes_imagenet(settings: TrainSettings) -> bool:
+def keeps_generic(settings: TrainSettings) -> bool:
     """Whether the body's generic layers are kept as they are."""
-    tuned = settings.arch == "unet_lite" and bool(settings.imagenet or settings.start_from)
-    return tuned and not settings.all_layers
+    return settings.tunes_imagenet and not settings.all_layers
 
 
 def load_weights(model: keras.Model, path: Path, use: str) -> None:
@@ -109,7 +108,7 @@ def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> N
     """Measure the batch norms' means and variances again: averaged weights have their own."""
     import keras
 
-    if tunes_imagenet(settings):
+    if keeps_generic(settings):
         freeze_generic(model)  # those norms were not trained, in a run like `settings`
     norms = [
         layer

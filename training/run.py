@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import Image
-from seg_stream.training.averaging import average, build, load_weights, save, tunes_imagenet
+from seg_stream.training.averaging import average, build, keeps_generic, load_weights, save
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import batches
 from seg_stream.training.losses import iou, matte_loss
@@ -169,7 +169,7 @@ def _new_model(settings: TrainSettings) -> keras.Model:
                 f"{settings.imagenet} holds the weights of another network ({error}); give those "
                 "of EfficientNet-Lite0."
             ) from None
-    if tunes_imagenet(settings):
+    if keeps_generic(settings):
         freeze_generic(model)
     steps = settings.epochs * (settings.samples // settings.batch)
     optimizer = keras.optimizers.AdamW(

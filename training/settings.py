@@ -100,8 +100,7 @@ class TrainSettings(BaseModel):
             raise ValueError("both --imagenet and --start-from are given; choose one of them")
         if self.imagenet and self.arch != "unet_lite":
             raise ValueError(f"--imagenet is for unet_lite, not for {self.arch}; leave it out")
-        tuned = self.arch == "unet_lite" and (self.imagenet or self.start_from)
-        if self.all_layers and not tuned:
+        if self.all_layers and not self.tunes_imagenet:
             raise ValueError(
                 "--all-layers is for unet_lite with --imagenet or --start-from; leave it out"
             )
@@ -113,6 +112,11 @@ class TrainSettings(BaseModel):
                 f"{self.validation}; make it smaller"
             )
         return self
+
+    @property
+    def tunes_imagenet(self) -> bool:
+        """Whether the run goes on from a body that began with ImageNet's weights."""
+        return self.arch == "unet_lite" and bool(self.imagenet or self.start_from)
 
     @property
     def resumed_by(self) -> dict[str, object]:
