@@ -36,7 +36,8 @@ def seg_train(
     ] = None,
     suspects: Annotated[bool, typer.Option(help="Also use pairs marked suspect.")] = False,
     arch: Annotated[
-        str, typer.Option(help="unet, unet_lite, fcn32s, fcn16s, fcn8s or deeplabv3plus.")
+        str,
+        typer.Option(help="unet, unet_lite, unet_lite2, fcn32s, fcn16s, fcn8s or deeplabv3plus."),
     ] = DEFAULT.arch,
     width: Annotated[
         int | None,
@@ -46,7 +47,8 @@ def seg_train(
         str, typer.Option(metavar="WIDTHxHEIGHT", help="What the network sees.")
     ] = "256x160",
     imagenet: Annotated[
-        Path | None, typer.Option(help="Published weights (.pth) for unet_lite's body.")
+        Path | None,
+        typer.Option(help="Published weights (.pth) for unet_lite's or unet_lite2's body."),
     ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Go on from the weights of this .keras file.")

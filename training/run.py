@@ -167,7 +167,7 @@ def _new_model(settings: TrainSettings) -> keras.Model:
         except (KeyError, ValueError) as error:
             raise UserError(
                 f"{settings.imagenet} holds the weights of another network ({error}); give those "
-                "of EfficientNet-Lite0."
+                f"of {ARCHITECTURES[settings.arch].body}."
             ) from None
     if keeps_generic(settings):
         freeze_generic(model)

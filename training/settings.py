@@ -59,7 +59,7 @@ class TrainSettings(BaseModel):
     size: tuple[PositiveInt, PositiveInt] = (256, 160)
     """Width and height of what the network sees, in pixels."""
     imagenet: Path | None = None
-    """Published ImageNet weights (.pth) for the body of `unet_lite`."""
+    """Published ImageNet weights (.pth) for a body that has them."""
     start_from: Path | None = None
     """A .keras file of the same architecture whose weights to go on from."""
     all_layers: bool = False
@@ -98,11 +98,12 @@ class TrainSettings(BaseModel):
             )
         if self.imagenet and self.start_from:
             raise ValueError("both --imagenet and --start-from are given; choose one of them")
-        if self.imagenet and self.arch != "unet_lite":
-            raise ValueError(f"--imagenet is for unet_lite, not for {self.arch}; leave it out")
+        bodies = " and ".join(name for name, each in ARCHITECTURES.items() if each.body)
+        if self.imagenet and not ARCHITECTURES[self.arch].body:
+            raise ValueError(f"--imagenet is for {bodies}, not for {self.arch}; leave it out")
         if self.all_layers and not self.tunes_imagenet:
             raise ValueError(
-                "--all-layers is for unet_lite with --imagenet or --start-from; leave it out"
+                f"--all-layers is for {bodies} with --imagenet or --start-from; leave it out"
             )
         if self.share < 1 and not self.start_from:
             raise ValueError("--share is given without --start-from; add it, or leave both out")
@@ -116,7 +117,7 @@ class TrainSettings(BaseModel):
     @property
     def tunes_imagenet(self) -> bool:
         """Whether the run goes on from a body that began with ImageNet's weights."""
-        return self.arch == "unet_lite" and bool(self.imagenet or self.start_from)
+        return bool(ARCHITECTURES[self.arch].body and (self.imagenet or self.start_from))
 
     @property
     def resumed_by(self) -> dict[str, object]:

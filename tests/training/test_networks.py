@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +18,27 @@ from seg_stream.export.interface import keras_alpha, read_interface
 from seg_stream.export.keras_to_onnx import keras_to_onnx
 from seg_stream.export.parity import onnx_runtime
 from seg_stream.training.networks import ARCHITECTURES
-from seg_stream.training.networks.efficientnet_lite import FULL, body, freeze_generic, load_imagenet
+from seg_stream.training.networks.efficientnet_lite import (
+    LITE0,
+    LITE2,
+    Stage,
+    body,
+    freeze_generic,
+    load_imagenet,
+)
 from seg_stream.training.networks.fcn import fcn
 from seg_stream.training.networks.unet_lite import unet_lite
 
 PARAMETERS = {
     "unet": 1_941_387,
     "unet_lite": 1_305_585,
+    "unet_lite2": 3_836_161,
     "fcn32s": 8_399_057,
     "fcn16s": 8_396_130,
     "fcn8s": 8_395_443,
     "deeplabv3plus": 318_361,
 }
-"""At the default widths, 16 for all but DeepLab's 32."""
+"""At the default widths: 16, or 32 for `unet_lite2` and DeepLab."""
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -101,7 +110,7 @@ def test_unet_lite_concatenates_the_skip_before_the_upsampled_tensor() -> None:
         assert not isinstance(skip, keras.layers.UpSampling2D)
 
 
-def published() -> dict[str, np.ndarray]:
+def published(stages: Sequence[Stage] = LITE0) -> dict[str, np.ndarray]:
     """Arrays of the published shapes under the published names, drawn at random."""
     rng = np.random.default_rng(0)
     arrays: dict[str, np.ndarray] = {}
@@ -116,9 +125,7 @@ def published() -> dict[str, np.ndarray]:
     convolution("_conv_stem", 32, 3, 3, 3)
     norm("_bn0", 32)
     channels, block = 32, 0
-    from seg_stream.training.networks.efficientnet_lite import STAGES
-
-    for stage in STAGES:
+    for stage in stages:
         for _ in range(stage.repeats):
             prefix, inner = f"_blocks.{block}", channels * stage.expansion
             if stage.expansion > 1:
@@ -132,10 +139,11 @@ def published() -> dict[str, np.ndarray]:
     return arrays
 
 
-def test_published_weights_fill_the_whole_body() -> None:
+@pytest.mark.parametrize("stages", [LITE0, LITE2])
+def test_published_weights_fill_the_whole_body(stages: Sequence[Stage]) -> None:
     inputs = keras.Input((64, 64, 3))
-    model = keras.Model(inputs, body(inputs))
-    arrays = published()
+    model = keras.Model(inputs, body(inputs, stages))
+    arrays = published(stages)
     assert load_imagenet(model, arrays) == sum(len(layer.weights) > 0 for layer in model.layers)
     kernel = np.asarray(model.get_layer("block5_depthwise").weights[0])
     np.testing.assert_array_equal(
@@ -154,7 +162,7 @@ def test_a_shortened_body_keeps_the_published_numbers() -> None:
     assert "block11_expand" in names
     load_imagenet(model, published())
     with pytest.raises(ValueError, match="repeats"):
-        body(keras.Input((64, 64, 3)), (*FULL, 1))
+        body(keras.Input((64, 64, 3)), LITE0, (*(stage.repeats for stage in LITE0), 1))
 
 
 def test_freezing_keeps_early_and_generic_layers_only() -> None:

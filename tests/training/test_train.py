@@ -232,7 +232,10 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
         (["--batch", "64"], "--batch 64 is more than --samples 16 or --validation 8"),
         (["--rate", "-1"], "--rate is -1.0, which does not fit: input should be greater than 0"),
         (["--share", "0.5"], "--share is given without --start-from"),
-        (["--all-layers"], "--all-layers is for unet_lite with --imagenet or --start-from"),
+        (
+            ["--all-layers"],
+            "--all-layers is for unet_lite and unet_lite2 with --imagenet or --start-from",
+        ),
         (
             ["--share", "2"],
             "--share is 2.0, which does not fit: input should be less than or equal",

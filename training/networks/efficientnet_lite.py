@@ -1,4 +1,4 @@
-"""The EfficientNet-Lite0 body: an encoder of inverted residuals that comes with ImageNet weights.
+"""EfficientNet-Lite's bodies: encoders of inverted residuals that come with ImageNet weights.
 
 Tan and Le, "EfficientNet", 2019, in the "lite" form that its authors published for phones: no
 squeeze-and-excitation, ReLU6 for swish, so that a CPU and TensorRT run it well.
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import keras
     import numpy.typing as npt
@@ -30,7 +30,7 @@ class Stage:
 
 
 STEM = 32
-STAGES = (
+LITE0 = (
     Stage(3, 1, 1, 16, 1),
     Stage(3, 2, 6, 24, 2),
     Stage(5, 2, 6, 40, 2),
@@ -39,13 +39,25 @@ STAGES = (
     Stage(5, 2, 6, 192, 4),
     Stage(3, 1, 6, 320, 1),
 )
-FULL = tuple(stage.repeats for stage in STAGES)
+LITE2 = (
+    Stage(3, 1, 1, 16, 1),
+    Stage(3, 2, 6, 24, 3),
+    Stage(5, 2, 6, 48, 3),
+    Stage(3, 2, 6, 88, 4),
+    Stage(5, 1, 6, 120, 4),
+    Stage(5, 2, 6, 208, 5),
+    Stage(3, 1, 6, 352, 1),
+)
+"""1.1 times as wide as Lite0, 1.2 times as deep."""
+
 EPSILON = 1e-3
 """Of the batch norms, as in the authors' code."""
 
 
-def body(pixels: Any, repeats: tuple[int, ...] = FULL) -> list[Any]:
-    """Apply the body to RGB pixels 0..255, as many blocks of each stage as `repeats` says.
+def body(
+    pixels: Any, stages: Sequence[Stage] = LITE0, repeats: tuple[int, ...] | None = None
+) -> list[Any]:
+    """Apply a body to RGB pixels 0..255: all of it, or as many blocks a stage as `repeats` says.
 
     The blocks keep their published numbers in their names, whichever are left out.
 
@@ -57,16 +69,17 @@ def body(pixels: Any, repeats: tuple[int, ...] = FULL) -> list[Any]:
     """
     from keras import layers
 
-    most = FULL[: len(repeats)]
-    if len(most) < len(repeats) or not all(
-        1 <= used <= there for used, there in zip(repeats, most, strict=True)
+    full = tuple(stage.repeats for stage in stages)
+    repeats = full if repeats is None else repeats
+    if len(repeats) > len(full) or not all(
+        1 <= used <= there for used, there in zip(repeats, full, strict=False)
     ):
-        raise ValueError(f"repeats is {repeats}; each must be from 1 to that of {FULL}")
+        raise ValueError(f"repeats is {repeats}; each must be from 1 to that of {full}")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(pixels)
     x = _norm(layers.Conv2D(STEM, 3, 2, "same", use_bias=False, name="stem")(x), "stem_norm")
     levels: list[Any] = [x]
     first = 0
-    for stage, used in zip(STAGES, repeats, strict=False):
+    for stage, used in zip(stages, repeats, strict=False):
         for repeat in range(used):
             stride = stage.stride if repeat == 0 else 1
             if stride == 2:

@@ -1,16 +1,17 @@
 """The U shape built for a CPU: inverted residuals down, thin separable levels up.
 
 Same idea as the article's U-Net (`unet.py`): an encoder, a decoder, and the skips concatenated
-(skip, upsampled). What differs is the price: the encoder is EfficientNet-Lite0, whose first
+(skip, upsampled). What differs is the price: the encoder is EfficientNet-Lite, whose first
 convolution already halves the picture, the decoder is separable, and a transposed convolution makes
 the last doubling.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from seg_stream.training.networks.efficientnet_lite import body
+from seg_stream.training.networks.efficientnet_lite import LITE0, LITE2, Stage, body
 
 if TYPE_CHECKING:
     import keras
@@ -22,6 +23,7 @@ DECODER = (16, 24, 40, 96)
 def unet_lite(
     input_size: tuple[int, int, int] = (160, 256, 3),
     width: int = 16,
+    stages: Sequence[Stage] = LITE0,
     repeats: tuple[int, ...] = (1, 2, 2, 3, 2, 2),
 ) -> keras.Model:
     """Build the network.
@@ -29,6 +31,7 @@ def unet_lite(
     Args:
         input_size: (height, width, 3), both sides divisible by 32.
         width: channels of the decoder's last level; the others scale with it.
+        stages: the body's.
         repeats: how many blocks of each stage of the body are used.
 
     Returns:
@@ -47,7 +50,7 @@ def unet_lite(
         raise ValueError(f"width is {width}; it must be at least 1")
 
     inputs = layers.Input(input_size, name="pixels")
-    *skips, x = body(inputs, repeats)
+    *skips, x = body(inputs, stages, repeats)
     for level in reversed(range(len(skips))):
         filters = max(1, DECODER[level] * width // 16)
         x = _conv(x, filters)
@@ -57,6 +60,11 @@ def unet_lite(
     x = layers.Conv2DTranspose(1, 4, strides=2, padding="same", name="logits")(x)
     outputs = layers.Activation("sigmoid", dtype="float32", name="alpha")(x)
     return keras.Model(inputs, outputs, name=f"unet_lite_{width}")
+
+
+def unet_lite2(input_size: tuple[int, int, int] = (224, 384, 3), width: int = 32) -> keras.Model:
+    """The same on the body of EfficientNet-Lite2 but for its last stage; see `unet_lite`."""
+    return unet_lite(input_size, width, LITE2, (1, 3, 3, 4, 4, 5))
 
 
 def _conv(x: Any, filters: int) -> Any:
