@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+from rich.markup import escape
 from rich.table import Table
 
 from seg_stream.benchmarks.schema import Distribution
@@ -145,7 +146,7 @@ def tables(report: GpuReport) -> list[Table]:
         words = f"{leak.gpu_mib:+.1f} MiB on the GPU, {leak.host_mib:+.1f} MiB on the host"
         head.add_row(f"After {leak.frames} frames", words)
     for name, reason in report.refusals.items():
-        head.add_row(f"Not measured: {name}", reason)
+        head.add_row(escape(f"Not measured: {name}"), escape(reason))
     made = [head]
     if report.engines:
         table = Table("engine", "model", "IoU", "p50/p95/p99 ms", "on GPU ms", "fps", "floor ms")

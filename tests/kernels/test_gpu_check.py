@@ -144,6 +144,7 @@ def test_it_goes_through_everything_and_names_what_refused(
         console.print(table)
     text = console.export_text()
     assert "Not measured: unet-64 from Keras" in text
+    assert "seg-stream[gpu]" in text  # the extra is no markup
     assert "portrait-lite 256x128" in text
 
 
