@@ -65,6 +65,7 @@ class _Answer(BaseHTTPRequestHandler):
 @contextmanager
 def answering(status: int, headers: dict[str, str], body: bytes = b"") -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Answer, status, headers, body))
+    server.daemon_threads = False  # so that server_close waits for them
     thread = threading.Thread(target=partial(server.serve_forever, 0.05))
     thread.start()
     try:
