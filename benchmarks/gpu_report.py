@@ -134,43 +134,48 @@ class GpuReport(_Plain):
 def tables(report: GpuReport) -> list[Table]:
     """The report in short."""
     head = Table(f"{report.gpu}, compute capability {report.compute_capability}", "")
-    head.add_row("CUDA of the driver", report.cuda)
-    head.add_row("Packages", ", ".join(f"{k} {v}" for k, v in report.versions.items()) or "none")
+    _add(head, "CUDA of the driver", report.cuda)
+    _add(head, "Packages", ", ".join(f"{k} {v}" for k, v in report.versions.items()) or "none")
     if report.matrix_tflops:
-        head.add_row("FP16 products", f"{report.matrix_tflops:.1f} TFLOP/s")
+        _add(head, "FP16 products", f"{report.matrix_tflops:.1f} TFLOP/s")
     if report.copy_gbs:
-        head.add_row("Copy", f"{report.copy_gbs:.0f} GB/s read and written")
+        _add(head, "Copy", f"{report.copy_gbs:.0f} GB/s read and written")
     for check in (*report.checks, *report.aims):
-        head.add_row(check.name, f"{'yes' if check.passed else 'NO'}: {check.seen}")
+        _add(head, check.name, f"{'yes' if check.passed else 'NO'}: {check.seen}")
     if leak := report.leak:
         words = f"{leak.gpu_mib:+.1f} MiB on the GPU, {leak.host_mib:+.1f} MiB on the host"
-        head.add_row(f"After {leak.frames} frames", words)
+        _add(head, f"After {leak.frames} frames", words)
     for name, reason in report.refusals.items():
-        head.add_row(escape(f"Not measured: {name}"), escape(reason))
+        _add(head, f"Not measured: {name}", reason)
     made = [head]
     if report.engines:
         table = Table("engine", "model", "IoU", "p50/p95/p99 ms", "on GPU ms", "fps", "floor ms")
         for e in report.engines:
             spread = f"{e.host_ms.p50:.2f}/{e.host_ms.p95:.2f}/{e.host_ms.p99:.2f}"
-            table.add_row(
-                e.engine, f"{e.model} {e.size}", f"{e.iou:.5f}", spread, f"{e.device_ms:.3f}",
-                f"{e.fps:.0f}", f"{e.floor_ms:.3f}",
+            _add(
+                table, e.engine, f"{e.model} {e.size}", f"{e.iou:.5f}", spread,
+                f"{e.device_ms:.3f}", f"{e.fps:.0f}", f"{e.floor_ms:.3f}",
             )  # fmt: skip
         made.append(table)
     if report.kernels:
         table = Table("kernel", "frame", "ms", "floor ms", "of the copy rate")
         for k in report.kernels:
             share = f"{k.copy_share:.0%}"
-            table.add_row(k.kernel, k.frame, f"{k.ms:.4f}", f"{k.floor_ms:.4f}", share)
+            _add(table, k.kernel, k.frame, f"{k.ms:.4f}", f"{k.floor_ms:.4f}", share)
         made.append(table)
     if report.pipelines:
         head_row = ("engine", "model", "frame", "behind", "fps", "p50/p95/p99 ms")
         table = Table(*head_row, "of engine", "around")
         for p in report.pipelines:
             spread = f"{p.frame_ms.p50:.2f}/{p.frame_ms.p95:.2f}/{p.frame_ms.p99:.2f}"
-            table.add_row(
-                p.engine, p.model, p.frame, p.background, f"{p.fps:.0f}", spread,
+            _add(
+                table, p.engine, p.model, p.frame, p.background, f"{p.fps:.0f}", spread,
                 f"{p.engine_share:.2f}", f"{p.around_share:.0%}",
             )  # fmt: skip
         made.append(table)
     return made
+
+
+def _add(table: Table, *cells: str) -> None:
+    """Add a row as it is; to rich, what stands in brackets would be markup."""
+    table.add_row(*map(escape, cells))

@@ -10,6 +10,7 @@ import typer
 
 from seg_stream.export.command import parse_size
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.training.networks import ARCHITECTURES, WITH_BODY
 from seg_stream.training.run import train
 from seg_stream.training.settings import TrainSettings, checked_settings, named_number
 
@@ -35,10 +36,7 @@ def seg_train(
         typer.Option(metavar="FOLDER=NUMBER", help="How often a folder of pairs is drawn."),
     ] = None,
     suspects: Annotated[bool, typer.Option(help="Also use pairs marked suspect.")] = False,
-    arch: Annotated[
-        str,
-        typer.Option(help="unet, unet_lite, unet_lite2, fcn32s, fcn16s, fcn8s or deeplabv3plus."),
-    ] = DEFAULT.arch,
+    arch: Annotated[str, typer.Option(help=f"One of {', '.join(ARCHITECTURES)}.")] = DEFAULT.arch,
     width: Annotated[
         int | None,
         typer.Option(help="Channels of the first level.", show_default="the architecture's"),
@@ -47,8 +45,7 @@ def seg_train(
         str, typer.Option(metavar="WIDTHxHEIGHT", help="What the network sees.")
     ] = "256x160",
     imagenet: Annotated[
-        Path | None,
-        typer.Option(help="Published weights (.pth) for unet_lite's or unet_lite2's body."),
+        Path | None, typer.Option(help=f"Published weights (.pth) for the body of {WITH_BODY}.")
     ] = None,
     start_from: Annotated[
         Path | None, typer.Option(help="Go on from the weights of this .keras file.")

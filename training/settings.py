@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from seg_stream.pipeline.errors import UserError
-from seg_stream.training.networks import ARCHITECTURES
+from seg_stream.training.networks import ARCHITECTURES, WITH_BODY
 
 
 def option(field: str) -> str:
@@ -98,12 +98,11 @@ class TrainSettings(BaseModel):
             )
         if self.imagenet and self.start_from:
             raise ValueError("both --imagenet and --start-from are given; choose one of them")
-        bodies = " and ".join(name for name, each in ARCHITECTURES.items() if each.body)
         if self.imagenet and not ARCHITECTURES[self.arch].body:
-            raise ValueError(f"--imagenet is for {bodies}, not for {self.arch}; leave it out")
+            raise ValueError(f"--imagenet is for {WITH_BODY}, not for {self.arch}; leave it out")
         if self.all_layers and not self.tunes_imagenet:
             raise ValueError(
-                f"--all-layers is for {bodies} with --imagenet or --start-from; leave it out"
+                f"--all-layers is for {WITH_BODY} with --imagenet or --start-from; leave it out"
             )
         if self.share < 1 and not self.start_from:
             raise ValueError("--share is given without --start-from; add it, or leave both out")

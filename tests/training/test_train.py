@@ -233,6 +233,10 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
         (["--rate", "-1"], "--rate is -1.0, which does not fit: input should be greater than 0"),
         (["--share", "0.5"], "--share is given without --start-from"),
         (
+            ["--arch", "fcn32s", "--imagenet", "body.pth"],
+            "--imagenet is for unet_lite and unet_lite2, not for fcn32s",
+        ),
+        (
             ["--all-layers"],
             "--all-layers is for unet_lite and unet_lite2 with --imagenet or --start-from",
         ),

@@ -42,3 +42,6 @@ ARCHITECTURES = {
     "fcn8s": Architecture(fcn8s, 32, 16),
     "deeplabv3plus": Architecture(deeplabv3plus, 16, 32),
 }
+
+WITH_BODY = " and ".join(name for name, each in ARCHITECTURES.items() if each.body)
+"""Those whose body can begin with ImageNet's weights, for sentences."""
