@@ -217,15 +217,17 @@ def _run_beside(work: Callable[[], Any], stop: threading.Event) -> Any:
             done.set()
 
     thread = threading.Thread(target=run, name="build")
-    thread.start()
     try:
+        thread.start()  # an interrupt may also come in here, when the thread runs already
         done.wait()  # not `join`, which an interrupt breaks in Python 3.11
     except BaseException:
         stop.set()
-        done.wait()
+        if thread.is_alive():
+            done.wait()
         raise
     finally:
-        thread.join()
+        if thread.is_alive():
+            thread.join()
     if failure:
         raise failure[0]
     return outcome[0]

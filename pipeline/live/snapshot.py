@@ -53,8 +53,9 @@ class SnapshotSink(Sink):
                 self._controls.say(f"The snapshot could not be saved: {error}")
 
     def _save(self, frame: Frame) -> Path:
-        stem = f"snapshot-{datetime.now():%Y%m%d-%H%M%S-%f}"[:-3]  # milliseconds
-        part = PartFile(self._folder / f"{stem}.png", overwrite=False)
+        # to the microsecond, as a small picture is written within a millisecond
+        name = f"snapshot-{datetime.now():%Y%m%d-%H%M%S-%f}.png"
+        part = PartFile(self._folder / name, overwrite=False)
         try:
             part.path.write_bytes(encode(frame, part.path))
             part.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -167,6 +168,28 @@ def test_ctrl_c_ends_a_build(rtx: Library, fp16: bytes) -> None:
         build(rtx, fp16, progress=interrupt)
     assert "build" not in {thread.name for thread in threading.enumerate()}
     build(rtx, fp16)  # the library is none the worse
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
+def test_ctrl_c_at_the_very_start_leaves_no_thread(rtx: Library) -> None:
+    """While the main thread still waits for the other one to say that it runs."""
+    main = threading.main_thread().ident
+    assert main is not None
+    ended = threading.Event()
+
+    def interrupt(_: object) -> None:
+        signal.pthread_kill(main, signal.SIGINT)
+        assert stop.wait(20)
+        time.sleep(0.05)  # as a builder does not end at once
+        ended.set()
+
+    for _ in range(20):
+        stop = threading.Event()
+        ended.clear()
+        with pytest.raises(KeyboardInterrupt):
+            build(rtx, b"", stop=stop, call=interrupt)
+        assert ended.is_set()
+        assert "build" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_model_that_the_library_does_not_take_is_named_as_such(rtx: Library) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -147,6 +148,22 @@ def test_a_snapshot_is_the_next_picture_put_out(tmp_path: Path) -> None:
     saved = sorted(tmp_path.iterdir())
     assert [int(cv2.imread(str(path)).mean()) for path in saved] == [2, 4]
     assert all(path.suffix == ".png" and path.name.startswith("snapshot-2") for path in saved)
+
+
+def test_snapshots_within_a_millisecond_are_all_kept(tmp_path: Path) -> None:
+    dot = Frame(0, (np.zeros((2, 2, 3), np.uint8),), "bgr24", Colour(), 0, Fraction(1, 1000), 0.0)
+    controls = Controls()
+    heard = Heard(controls)
+    with SnapshotSink(controls, tmp_path) as sink:
+        for number in range(1, 101):
+            controls.request_snapshot()
+            sink.write(dot)
+            heard.until(partial(_has_said, controls, number))
+    assert len(list(tmp_path.iterdir())) == 100
+
+
+def _has_said(controls: Controls, number: int) -> bool:
+    return controls.notice.number == number
 
 
 def test_a_snapshot_that_cannot_be_saved_says_so(tmp_path: Path) -> None:
