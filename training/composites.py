@@ -10,7 +10,7 @@ import numpy as np
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.arms import add_arms
-from seg_stream.training.framing import draw_varied, draw_webcam, place
+from seg_stream.training.framing import draw_photographed, draw_varied, draw_webcam, place
 from seg_stream.training.pairs import Portrait
 
 Rooms = dict[str, list[Image]]
@@ -20,6 +20,9 @@ Size = tuple[int, int]
 ROOM_WEIGHTS = {"interior": 0.2, "room": 0.3, "hdri": 0.2, "shop": 0.15, "street": 0.15}
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
 
+PHOTOGRAPHED = 0.45
+"""How often people whose photograph shows them whole stay in it: no composite has its shared light
+and its true edges."""
 ARMS = 0.25
 """How often a person gets drawn arms."""
 SHADOWS = 0.3
@@ -50,10 +53,11 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
         alpha = np.zeros(size[::-1], np.float32)
     else:
         person = _pick(cast, rng)
-        # A real street behind the person; only those whose mask was drawn by hand have one.
-        original = kind > 0.88 and person.cut_xy.size == 0
-        frame, alpha = _put(person, None if original else background, size, rng)
-        if kind < 0.12 and not original:  # two people
+        if kind > 1 - PHOTOGRAPHED and person.cut_xy.size == 0:
+            frame, alpha = _photographed(person, size, rng)
+        else:
+            frame, alpha = _put(person, background, size, rng)
+        if kind < 0.12:  # two people
             frame, second = _put(_pick(cast, rng), frame, size, rng)
             alpha = np.maximum(alpha, second)
     seen = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
@@ -152,15 +156,21 @@ def _pick(cast: Cast, rng: np.random.Generator) -> Portrait:
     return people[int(rng.integers(len(people)))]
 
 
-def _put(
-    person: Portrait, background: FloatImage | None, size: Size, rng: np.random.Generator
+def _photographed(
+    person: Portrait, size: Size, rng: np.random.Generator
 ) -> tuple[FloatImage, FloatImage]:
-    """Composite a person over `background`, or over the portrait's own surroundings."""
+    """A part of the photograph as it is."""
+    colour, matte = place(person, draw_photographed(person, rng), size, original=True)
+    return colour.astype(np.float32), unit(matte)
+
+
+def _put(
+    person: Portrait, background: FloatImage, size: Size, rng: np.random.Generator
+) -> tuple[FloatImage, FloatImage]:
+    """Composite a person over `background`."""
     framing = (draw_webcam if rng.random() < 0.5 else draw_varied)(person, rng)
-    colour, matte = place(person, framing, size, original=background is None)
+    colour, matte = place(person, framing, size)
     foreground, alpha = colour.astype(np.float32), unit(matte)
-    if background is None:
-        return foreground, alpha
     if rng.random() < ARMS:
         foreground, alpha = add_arms(foreground, alpha, person, framing, rng)
     foreground = camera.match_light(foreground, alpha, background, rng)

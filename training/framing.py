@@ -61,13 +61,42 @@ def draw_varied(person: Portrait, rng: np.random.Generator) -> Framing:
     return _first_uncut(person, rng, draw)
 
 
+def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
+    """Draw a framing that shows the person in the photograph's own surroundings, inside its edges.
+
+    A photograph in portrait format has little room beside the person: most fill the frame's height.
+    """
+    rows, columns = person.image_bgr.shape[:2]
+    aspect = float(rng.choice([16 / 9, 4 / 3, 1.0], p=[0.5, 0.4, 0.1]))
+    frame_rows = min(rows, columns / aspect) * rng.uniform(0.6, 1.0)
+    least = max(0.35, 1 - person.top / frame_rows)  # the frame begins below the photograph's edge
+    most = max(least, min(1.15, (rows - person.top) / frame_rows))  # and ends above the other one
+    height = rng.uniform(least, most)
+    frame_columns = frame_rows * aspect
+    mirror = bool(rng.random() < 0.5)
+    beside = (
+        (columns - person.head_x, person.head_x)
+        if mirror
+        else (person.head_x, columns - person.head_x)
+    )
+    left, right = (side / frame_columns for side in beside)
+    return Framing(
+        aspect=aspect,
+        heads=height * frame_rows / person.head,
+        height=height,
+        centre=rng.uniform(max(0.0, 1 - right), min(1.0, left)),
+        mirror=mirror,
+    )
+
+
 def place(
     person: Portrait, framing: Framing, size: tuple[int, int], original: bool = False
 ) -> tuple[Image, Image]:
     """Return the person's colour (H, W, 3) BGR and alpha (H, W), both uint8, of size (W, H).
 
     The frame is squeezed into that size, as the pipeline's `prepare` does. With `original` the
-    picture's own surroundings come with the person (beyond its edges: mirrored, people too).
+    picture's own surroundings come with the person (beyond its edges: mirrored, people too, so
+    that its framing is better drawn by `draw_photographed`).
     """
     matrix = _affine(person, framing, size)
     picture = person.image_bgr if original else person.foreground_bgr

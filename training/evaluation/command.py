@@ -25,7 +25,7 @@ from seg_stream.training.evaluation.report import (
     score_suite,
     time_engines,
 )
-from seg_stream.training.evaluation.suite import portrait_suite
+from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite
 
 app = typer.Typer(add_completion=False)
 
@@ -45,6 +45,7 @@ class _Task:
     data: Path | None
     split: str
     indoors: bool
+    photographed: bool
     clips: list[Path]
     worst: Path | None
 
@@ -60,6 +61,9 @@ def seg_eval(
     ] = None,
     split: Annotated[Split, typer.Option(help="Tune on val; test is for reporting.")] = Split.VAL,
     indoors: Annotated[bool, typer.Option(help="Homes and offices only.")] = False,
+    photographed: Annotated[
+        bool, typer.Option(help="People where they were photographed, not in other rooms.")
+    ] = False,
     video: Annotated[list[Path] | None, typer.Option(help="Measure flicker on this clip.")] = None,
     descriptions: Annotated[
         Path | None, typer.Option(help="Folder of NAME.toml for models of other projects.")
@@ -76,12 +80,16 @@ def seg_eval(
     try:
         if data is None and not video:
             raise UserError("There is nothing to score on; give --data, or --video, or both.")
+        if indoors and photographed:
+            raise UserError("Both --indoors and --photographed are given; choose one of them.")
         if json_path:
             check_target(json_path, overwrite=True)
         if worst:
             worst.mkdir(parents=True, exist_ok=True)
         reports = _measure(
-            _Task(models or [DEFAULT], data, split.value, indoors, video or [], worst),
+            _Task(
+                models or [DEFAULT], data, split.value, indoors, photographed, video or [], worst
+            ),
             descriptions,
             threads,
         )
@@ -108,7 +116,11 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
         reports = [new_report(engine) for engine in engines]
         if task.data:
             with console.status("Composing the suite"):
-                suite = portrait_suite(task.data, task.split, task.indoors)
+                suite = (
+                    photographed_suite(task.data, task.split)
+                    if task.photographed
+                    else portrait_suite(task.data, task.split, task.indoors)
+                )
             for engine, report in zip(engines, reports, strict=True):
                 with console.status(f"Scoring {report.name}"):
                     sheet = task.worst / f"{report.name}.png" if task.worst else None

@@ -20,7 +20,7 @@ from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
-from seg_stream.training.framing import draw_webcam, place
+from seg_stream.training.framing import draw_photographed, draw_webcam, place
 from seg_stream.training.pairs import Portrait, load_backgrounds, load_people, pair_folders
 
 FRAME_ROWS = 360
@@ -37,7 +37,7 @@ class Case:
 
 
 def portrait_suite(data: Path, split: str = "test", indoors: bool = False) -> dict[str, list[Case]]:
-    """Compose the suite, the same frames every time; a part for each folder of pairs.
+    """Compose the `portrait` suite, the same frames every time; a part for each folder of pairs.
 
     Suspect masks, and portraits of which less than a head is clear of the edge, are left out. Tune
     on `val`; `test` is for reporting.
@@ -62,24 +62,53 @@ def portrait_suite(data: Path, split: str = "test", indoors: bool = False) -> di
     }
 
 
-def _cases(people: list[Portrait], rooms: list[Image]) -> list[Case]:
+def photographed_suite(data: Path, split: str = "test") -> dict[str, list[Case]]:
+    """The people where they were photographed: what no composite has, shared light and true edges.
+
+    Frames lie inside the photographs, of which only those are used that show somebody whole, so
+    that most people fill nearly all of the height. Passers-by are background.
+
+    Args:
+        data: holds folders of pairs.
+        split: val or test.
+
+    Raises:
+        UserError: data are missing or unreadable, or nobody is whole.
+    """
+    parts = {}
+    for name, folder in pair_folders(data).items():
+        people = load_people(folder, split).portraits
+        if whole := [person for person in people if not person.cut_xy.size]:
+            parts[name] = _cases(whole, None)
+    if not parts:
+        raise UserError(f"No photograph in {data} shows somebody whole; leave --photographed out.")
+    return parts
+
+
+def _cases(people: list[Portrait], rooms: list[Image] | None) -> list[Case]:
+    """Each person in front of rooms, or of their own surroundings."""
     cases = []
     for i, person in enumerate(people):
         for j in range(ROOMS_EACH):
             rng = np.random.default_rng([SEED, i, j])
-            framing = draw_webcam(person, rng)
+            framing = (draw_webcam if rooms else draw_photographed)(person, rng)
             size = (round(FRAME_ROWS * framing.aspect), FRAME_ROWS)
-            colour, matte = place(person, framing, size)
-            room = rooms[int(rng.integers(len(rooms)))]
-            background = np.asarray(
-                cv2.resize(room, size, interpolation=cv2.INTER_AREA), np.float32
-            )
-            alpha_hw = unit(matte)
-            foreground = camera.match_light(colour.astype(np.float32), alpha_hw, background, rng)
-            alpha = alpha_hw[..., None]
-            frame = foreground * alpha + background * (1 - alpha)
-            cases.append(Case(camera.sensor(np.asarray(frame, np.float32), rng), matte))
+            colour, matte = place(person, framing, size, original=rooms is None)
+            frame = colour.astype(np.float32)
+            if rooms is not None:
+                frame = _composite(frame, unit(matte), rooms[int(rng.integers(len(rooms)))], rng)
+            cases.append(Case(camera.sensor(frame, rng), matte))
     return cases
+
+
+def _composite(
+    foreground: FloatImage, alpha_hw: FloatImage, room: Image, rng: np.random.Generator
+) -> FloatImage:
+    size = alpha_hw.shape[::-1]
+    background = np.asarray(cv2.resize(room, size, interpolation=cv2.INTER_AREA), np.float32)
+    lit = camera.match_light(foreground, alpha_hw, background, rng)
+    alpha = alpha_hw[..., None]
+    return np.asarray(lit * alpha + background * (1 - alpha), np.float32)
 
 
 def predict(engine: Engine, frame_bgr: Image) -> FloatImage:
