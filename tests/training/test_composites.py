@@ -14,7 +14,14 @@ from seg_stream.training.arms import add_arms
 from seg_stream.training.camera import match_light, throw_shadow
 from seg_stream.training.composites import Cast, compose, room
 from seg_stream.training.dataset import sample_batch
-from seg_stream.training.framing import cut_shows, draw_varied, draw_webcam, place
+from seg_stream.training.framing import (
+    cut_shows,
+    draw_photographed,
+    draw_varied,
+    draw_webcam,
+    place,
+    to_frame,
+)
 from seg_stream.training.pairs import load_backgrounds, load_people
 from tests.training.data import write_data
 
@@ -88,6 +95,34 @@ def test_webcam_framing_fills_a_third_to_all_of_the_height(cast: Cast, seed: int
     rows = np.flatnonzero((matte > 127).any(axis=1))
     assert 0.3 <= (180 - rows[0]) / 180 <= 1.0
     assert framing.aspect in (16 / 9, 4 / 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_people_where_they_were_photographed_are_seen_within_the_photograph(
+    cast: Cast, seed: int
+) -> None:
+    person = cast.people["ccp"][0]
+    framing = draw_photographed(person, np.random.default_rng(seed))
+    rows, columns = person.image_bgr.shape[:2]
+    corners = np.array([to_frame(person, framing, x, y) for x in (0, columns) for y in (0, rows)])
+    assert (corners.min(axis=0) < 1e-9).all()
+    assert (corners.max(axis=0) > [framing.aspect - 1e-9, 1 - 1e-9]).all()
+    _, matte = place(person, framing, (96, 96), original=True)
+    assert (matte > 127).mean() > 0.05
+
+
+def test_whole_people_often_stay_where_they_were_photographed(cast: Cast) -> None:
+    black = {"room": [np.zeros((48, 64, 3), np.uint8)]}
+
+    def stay(folder: str) -> int:
+        people = Cast({folder: cast.people[folder]}, {folder: 1.0}, black)
+        seen = [compose(people, (64, 64), np.random.default_rng(i)) for i in range(80)]
+        rooms = [np.median(rgb[alpha == 0], axis=0) for rgb, alpha in seen if (alpha == 0).any()]
+        return sum(bool(blue > red + 30) for red, _, blue in rooms)
+
+    assert stay("ccp") > 20, "the data's photographs have a blue wall"
+    assert stay("headshots") < 10, "their edges would cut people inside the frame"
 
 
 @settings(max_examples=60, deadline=None)

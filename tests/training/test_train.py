@@ -156,6 +156,12 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     assert ours["latency_ms"] > 0
     assert (tmp_path / "worst" / "portrait-lite.png").exists()
 
+    subprocess.run(
+        [*score, "--photographed", "--json", str(scores), str(onnx)], check=True, timeout=240
+    )
+    (ours,) = json.loads(scores.read_text())["models"]
+    assert set(ours["suite"]) == {"ccp"}, "only its people are whole"
+
 
 def test_the_same_seed_gives_the_same_curves_and_another_run_is_kept(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]

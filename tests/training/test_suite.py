@@ -1,0 +1,50 @@
+"""The evaluation's own frames, and the refusals of `seg-eval`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from seg_stream.pipeline.errors import UserError
+from seg_stream.training.evaluation.command import app
+from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite
+from tests.training.data import write_data
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def test_people_are_seen_where_they_were_photographed(data: Path) -> None:
+    suite = photographed_suite(data)
+    assert set(suite) == {"ccp"}
+    for case in suite["ccp"]:
+        blue, green, red = np.median(case.frame_bgr[case.alpha_hw == 0], axis=0)
+        assert blue > green + 60 > red + 60, "the wall that they were drawn before"
+    again = photographed_suite(data)["ccp"][0]
+    assert np.array_equal(again.frame_bgr, suite["ccp"][0].frame_bgr)
+
+
+def test_in_the_portrait_suite_they_are_elsewhere(data: Path) -> None:
+    rooms = [
+        np.median(case.frame_bgr[case.alpha_hw == 0], axis=0)
+        for case in portrait_suite(data)["ccp"]
+    ]
+    assert not all(blue > green + 60 for blue, green, _ in rooms)
+
+
+def test_photographs_without_anybody_whole_are_refused(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "headshots", tmp_path / "headshots")
+    with pytest.raises(UserError, match="shows somebody whole; leave --photographed out"):
+        photographed_suite(tmp_path)
+
+
+def test_rooms_and_no_rooms_at_once_are_refused(data: Path) -> None:
+    result = CliRunner().invoke(app, ["--data", str(data), "--indoors", "--photographed"])
+    assert result.exit_code == 2
+    assert "choose one of them" in result.stderr
