@@ -203,14 +203,18 @@ def _builder(library: Library) -> Any:
 
 
 def _run_beside(work: Callable[[], Any], stop: threading.Event) -> Any:
-    """Run in another thread, so that Ctrl-C comes to this one and not into the library's code."""
+    """Run in another thread, so that Ctrl-C comes to this one and not into the library's code.
+
+    That thread does nothing any more when this returns or raises.
+    """
     outcome: list[Any] = []
     failure: list[BaseException] = []
-    done = threading.Event()
+    done, given_up = threading.Event(), threading.Event()
 
     def run() -> None:
         try:
-            outcome.append(work())
+            if not given_up.is_set():
+                outcome.append(work())
         except BaseException as error:  # handed on below
             failure.append(error)
         finally:
@@ -218,11 +222,12 @@ def _run_beside(work: Callable[[], Any], stop: threading.Event) -> Any:
 
     thread = threading.Thread(target=run, name="build")
     try:
-        thread.start()  # an interrupt may also come in here, when the thread runs already
+        thread.start()  # an interrupt may come in here, before or after the thread runs
         done.wait()  # not `join`, which an interrupt breaks in Python 3.11
     except BaseException:
+        given_up.set()
         stop.set()
-        if thread.is_alive():
+        if thread.is_alive():  # else it finds that it was given up
             done.wait()
         raise
     finally:

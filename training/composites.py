@@ -47,16 +47,14 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
         The picture, uint8 (H, W, 3) RGB, and the alpha, uint8 (H, W).
     """
     kind = rng.random()
-    background = room(cast.rooms, size, rng)
     if kind < 0.04:  # nobody there
-        frame = background
-        alpha = np.zeros(size[::-1], np.float32)
+        frame, alpha = room(cast.rooms, size, rng), np.zeros(size[::-1], np.float32)
     else:
         person = _pick(cast, rng)
         if kind > 1 - PHOTOGRAPHED and person.cut_xy.size == 0:
             frame, alpha = _photographed(person, size, rng)
         else:
-            frame, alpha = _put(person, background, size, rng)
+            frame, alpha = _put(person, room(cast.rooms, size, rng), size, rng)
         if kind < 0.12:  # two people
             frame, second = _put(_pick(cast, rng), frame, size, rng)
             alpha = np.maximum(alpha, second)

@@ -69,8 +69,9 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
     rows, columns = person.image_bgr.shape[:2]
     aspect = float(rng.choice([16 / 9, 4 / 3, 1.0], p=[0.5, 0.4, 0.1]))
     frame_rows = min(rows, columns / aspect) * rng.uniform(0.6, 1.0)
-    least = max(0.35, 1 - person.top / frame_rows)  # the frame begins below the photograph's edge
-    most = max(least, min(1.15, (rows - person.top) / frame_rows))  # and ends above the other one
+    # The frame ends above the photograph's lower edge, and shows at least half of the head …
+    most = min(1 + 0.5 * person.head / frame_rows, (rows - person.top) / frame_rows)
+    least = min(most, max(0.35, 1 - person.top / frame_rows))  # … and begins below the upper edge.
     height = rng.uniform(least, most)
     frame_columns = frame_rows * aspect
     mirror = bool(rng.random() < 0.5)

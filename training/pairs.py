@@ -192,7 +192,7 @@ def _names(folder: Path, masks: Path, split: str, suspects: bool) -> list[str]:
     path = folder / "index.csv"
     if not path.exists():
         names = sorted(mask.stem for mask in masks.glob("*.png"))
-        return [name for name in names if _split_of(name) == split]
+        return [name for name in names if split_of(name) == split]
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -204,7 +204,8 @@ def _names(folder: Path, masks: Path, split: str, suspects: bool) -> list[str]:
         raise UserError(f"{path} has no column {error}; expected id and split.") from None
 
 
-def _split_of(name: str) -> str:
+def split_of(name: str) -> str:
+    """The split of a pair that no index names: by its name, so that it stays when others come."""
     return {0: "test", 1: "val"}.get(zlib.crc32(name.encode()) % 10, "train")
 
 
@@ -232,7 +233,7 @@ def _read_pair(folder: Path, masks: Path, name: str) -> Portrait | str:
     if np.isin(alpha, (0, 255)).all():  # binary: close pinholes, soften the steps
         closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         alpha = np.asarray(cv2.GaussianBlur(closed, (0, 0), 1.0), np.uint8)
-    return _portrait(name, np.asarray(image, np.uint8), alpha)
+    return person_of(name, np.asarray(image, np.uint8), alpha)
 
 
 def _grey(mask: npt.NDArray[Any], path: Path) -> Image:
@@ -247,7 +248,8 @@ def _grey(mask: npt.NDArray[Any], path: Path) -> Image:
     return (grey >> 8 if grey.dtype == np.uint16 else grey).astype(np.uint8)
 
 
-def _portrait(name: str, image: Image, alpha: Image) -> Portrait:
+def person_of(name: str, image: Image, alpha: Image) -> Portrait:
+    """The portrait of whom `alpha`, uint8 (H, W), shows in `image`, uint8 (H, W, 3) BGR."""
     # Beyond the blurs' reach nothing of the person is left to be told from the room.
     near = tuple(
         slice(max(0, first - FUSION_REACH), end + FUSION_REACH)

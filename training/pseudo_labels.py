@@ -1,9 +1,9 @@
 """Label photographs of people with another model, where a second one does not contradict it.
 
 By hand: `python -m seg_stream.training.pseudo_labels PHOTOS OUT --teacher MODEL.onnx` makes OUT a
-folder of pairs for `seg-train`. Photographs on which the two models disagree are suspect in its
-`index.csv`, so that they are left out of training; `sheet.png` shows those kept with least accord.
-D.-H. Lee, "Pseudo-Label", 2013.
+folder of pairs for `seg-train`. Photographs on which the two models disagree, or that show two
+people, are suspect in its `index.csv`, and so left out of training; `sheet.png` shows those kept
+with least accord. D.-H. Lee, "Pseudo-Label", 2013.
 """
 
 from __future__ import annotations
@@ -11,129 +11,160 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
 from rich.progress import track
 
 from seg_stream.engines.contract import Engine
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.errors import SegStreamError, UserError
-from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.evaluation.scores import mask_iou
 from seg_stream.training.evaluation.suite import predict
+from seg_stream.training.pairs import STANDING, split_of
 from seg_stream.training.records import grid, picture_row
 
-VALIDATION = 24
-"""One of so many photographs goes to the split `val`."""
+SUFFIXES = (".jpg", ".jpeg", ".png")
 UPPER_BODY = 0.6
-"""The part of a standing person's height that a webcam may see, on which accord is measured."""
-NEAR = 15
-"""Pixels around the person within which soft alpha is kept; all else is somebody or something."""
+"""The part of a standing person's height on which accord is measured: models for webcams, as the
+second one is, seldom saw legs."""
+NEAR = 7
+"""Pixels around the person within which soft alpha is kept; what is beyond is something else."""
+SECOND = 0.25
+"""The part of the largest person's area from which another one counts as a second person."""
 SHOWN = 24
 TILE = (120, 160)
 
 
 @dataclass(frozen=True)
 class Label:
-    """What the teacher says of one photograph, and how far the other model says the same, 0..1."""
+    """A photograph, uint8 (H, W, 3) BGR, and what two models say of it, uint8 (H, W) 0..255.
+
+    `alpha_hw` is the teacher's, of the largest person; `agreement`, 0..1, is how far the other
+    model says the same; `alone` whether the teacher sees nobody else of that size.
+    """
 
     path: Path
+    frame_bgr: Image
     alpha_hw: Image
+    other_hw: Image
     agreement: float
+    alone: bool
 
 
-def label(teacher: Engine, other: Engine, photos: Sequence[Path]) -> Iterator[Label]:
-    """Find the person in each photograph.
+def label(teacher: Engine, other: Engine, path: Path) -> Label | None:
+    """Find the person in a photograph; None if it cannot be read."""
+    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if picture is None:
+        return None
+    frame_bgr = np.asarray(picture, np.uint8)
+    alpha, alone = largest(predict(teacher, frame_bgr))
+    second = predict(other, frame_bgr)
+    return Label(path, frame_bgr, _bytes(alpha), _bytes(second), agreement(alpha, second), alone)
 
-    Args:
-        teacher: gives the alpha.
-        other: gives what it is compared with; parts that do not touch the teacher's person, such as
-            passers-by, do not count.
-        photos: pictures that OpenCV reads; those that it cannot read are skipped.
+
+def largest(alpha_hw: FloatImage) -> tuple[FloatImage, bool]:
+    """The alpha, (H, W) 0..1, of the largest person alone, and whether nobody else is as large."""
+    _, parts, stats, _ = cv2.connectedComponentsWithStats((alpha_hw > 0.5).astype(np.uint8))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if not len(areas):
+        return np.zeros_like(alpha_hw), True
+    person = (parts == 1 + int(areas.argmax())).astype(np.uint8)
+    near = cv2.dilate(person, np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8))
+    return alpha_hw * near, np.count_nonzero(areas > SECOND * areas.max()) == 1
+
+
+def agreement(alpha_hw: FloatImage, other_hw: FloatImage) -> float:
+    """IoU of two masks of a person, (H, W) 0..1; of the upper body where the person stands.
+
+    What the other mask has elsewhere, such as passers-by, does not count. Nobody is no agreement.
     """
-    for path in photos:
-        frame_bgr = _read(path)
-        if frame_bgr is None:
-            continue
-        alpha = _largest(predict(teacher, frame_bgr))
-        yield Label(
-            path,
-            np.rint(alpha * 255).astype(np.uint8),
-            _agreement(alpha, predict(other, frame_bgr)),
-        )
-
-
-def _largest(alpha_hw: FloatImage) -> FloatImage:
-    """The alpha of the largest person, and of what is soft around them."""
-    person = _parts(alpha_hw > 0.5)
-    sizes = np.bincount(person.ravel())[1:]
-    if not len(sizes):
-        return np.zeros_like(alpha_hw)
-    near = np.ones((NEAR, NEAR), np.uint8)
-    return alpha_hw * cv2.dilate((person == 1 + int(sizes.argmax())).astype(np.uint8), near)
-
-
-def _agreement(alpha_hw: FloatImage, other_hw: FloatImage) -> float:
-    """IoU of both in the upper body."""
-    rows = np.flatnonzero((alpha_hw > 0.5).any(axis=1))
+    person = alpha_hw > 0.5
+    rows, columns = (np.flatnonzero(person.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return 0.0
-    hip = int(rows[0] + UPPER_BODY * (rows[-1] - rows[0])) + 1
-    person = alpha_hw[:hip] > 0.5
-    parts = _parts(other_hw[:hip] > 0.5)
-    touching = np.isin(parts, np.setdiff1d(parts[person], 0))
-    return mask_iou(touching.astype(np.float32), np.where(person, np.uint8(255), np.uint8(0)))
+    last = int(rows[-1])
+    if rows[-1] - rows[0] > STANDING * (columns[-1] - columns[0]):
+        last = int(rows[0] + UPPER_BODY * (rows[-1] - rows[0]))
+    upper = person[: last + 1]
+    _, parts = cv2.connectedComponents((other_hw[: last + 1] > 0.5).astype(np.uint8))
+    touching: npt.NDArray[np.bool_] = np.isin(parts, np.setdiff1d(parts[upper], 0))
+    return mask_iou(touching.astype(np.float32), np.where(upper, np.uint8(255), np.uint8(0)))
 
 
-def _parts(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    return np.asarray(cv2.connectedComponents(mask.astype(np.uint8))[1], np.int32)
+def _bytes(alpha_hw: FloatImage) -> Image:
+    return np.rint(np.clip(alpha_hw, 0, 1) * 255).astype(np.uint8)
 
 
-def write(labels: Sequence[Label], out: Path, least: float) -> None:
-    """Write a folder of pairs: `images/`, `masks/`, `index.csv` and `sheet.png`.
+def write(labels: Iterator[Label], out: Path, least: float) -> tuple[int, int]:
+    """Write a folder of pairs: `images/`, `masks/`, `index.csv` and `sheet.png`, or nothing.
 
     Args:
-        labels: the photographs; suspect where the agreement is below `least`.
+        labels: the photographs.
         out: the folder, which must not be there yet.
-        least: 0..1.
+        least: the agreement, 0..1, below which a pair is suspect.
+
+    Returns:
+        How many are suspect, and how many not.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
+    try:
+        beside = Path(mkdtemp(prefix=f".{out.name}.", dir=out.absolute().parent))
+    except OSError as error:
+        raise UserError(f"{out} cannot be made ({error.strerror}); name another folder.") from None
+    try:
+        counts = _write(labels, beside, least)
+        beside.chmod(0o755)  # mkdtemp's is for its owner alone
+        beside.rename(out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); make room for it.") from None
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return counts
+
+
+def _write(labels: Iterator[Label], folder: Path, least: float) -> tuple[int, int]:
+    index = io.StringIO()
+    rows = csv.writer(index, lineterminator="\n")
     rows.writerow(["id", "split", "suspect", "agreement"])
-    (out / "images").mkdir(parents=True)
-    (out / "masks").mkdir()
-    for number, each in enumerate(labels):
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    suspects, tiles = 0, list[tuple[float, Image]]()
+    for each in labels:
         name = each.path.stem
-        (out / "images" / each.path.name).write_bytes(each.path.read_bytes())
-        cv2.imwrite(str(out / "masks" / f"{name}.png"), each.alpha_hw)
-        split = "val" if number % VALIDATION == VALIDATION - 1 else "train"
-        rows.writerow([name, split, int(each.agreement < least), f"{each.agreement:.4f}"])
-    kept = sorted((each for each in labels if each.agreement >= least), key=lambda x: x.agreement)
-    if kept:
-        tiles = [_tile(each) for each in kept[:SHOWN]]
-        cv2.imwrite(str(out / "sheet.png"), grid(tiles, columns=4))
-    write_whole(out / "index.csv", text.getvalue().encode())
+        shutil.copyfile(each.path, folder / "images" / f"{name}{each.path.suffix.lower()}")
+        (folder / "masks" / f"{name}.png").write_bytes(_png(each.alpha_hw))
+        suspect = each.agreement < least or not each.alone
+        suspects += suspect
+        split = "val" if split_of(name) == "val" else "train"
+        rows.writerow([name, split, int(suspect), f"{each.agreement:.4f}"])
+        if not suspect:
+            small = (
+                np.asarray(cv2.resize(picture, TILE, interpolation=cv2.INTER_AREA), np.uint8)
+                for picture in (each.frame_bgr, each.alpha_hw, each.other_hw)
+            )
+            tiles.append((each.agreement, picture_row(*small)))
+    if tiles:
+        tiles.sort(key=lambda tile: tile[0])
+        sheet = grid([tile for _, tile in tiles[:SHOWN]], columns=4)
+        (folder / "sheet.png").write_bytes(_png(sheet))
+    (folder / "index.csv").write_text(index.getvalue(), encoding="utf-8")
+    return suspects, len(tiles)
 
 
-def _tile(each: Label) -> Image:
-    frame, alpha = (
-        np.asarray(cv2.resize(picture, TILE, interpolation=cv2.INTER_AREA), np.uint8)
-        for picture in (_read(each.path), each.alpha_hw)
-        if picture is not None
-    )
-    return picture_row(frame, alpha, alpha)
-
-
-def _read(path: Path) -> Image | None:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if picture is None else np.asarray(picture, np.uint8)
+def _png(picture: Image) -> bytes:
+    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -147,33 +178,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--least", type=float, default=0.85, help="the least agreement, 0 to 1")
     options = parser.parse_args(arguments)
     try:
-        photos = _photographs(options.photos)
-        if options.out.exists():
-            raise UserError(f"{options.out} is there already; name a folder to be made.")
-        if not 0 <= options.least <= 1:
-            raise UserError(f"--least is {options.least}; expected a number from 0 to 1.")
-        with (
-            open_engine("auto", options.teacher, descriptions=options.descriptions) as teacher,
-            open_engine("auto", options.other, descriptions=options.descriptions) as other,
-        ):
-            found = label(teacher, other, photos)
-            labels = list(track(found, "Labelling", total=len(photos)))
-        write(labels, options.out, options.least)
-    except (SegStreamError, OSError) as error:
+        _run(options)
+    except SegStreamError as error:
         print(f"pseudo_labels: {error}", file=sys.stderr)
-        return 2 if isinstance(error, (UserError, OSError)) else 1
-    kept = sum(each.agreement >= options.least for each in labels)
-    print(f"{kept} of {len(photos)} photographs are labelled in {options.out}; look at sheet.png.")
+        return 2 if isinstance(error, UserError) else 1
+    except KeyboardInterrupt:
+        print("pseudo_labels: interrupted; nothing was written.", file=sys.stderr)
+        return 130
     return 0
 
 
+def _run(options: argparse.Namespace) -> None:
+    photos = _photographs(options.photos)
+    if options.out.exists() or options.out.is_symlink():
+        raise UserError(f"{options.out} is there already; name a folder to be made.")
+    if not 0 <= options.least <= 1:
+        raise UserError(f"--least is {options.least}; expected a number from 0 to 1.")
+    if options.teacher == options.other:
+        raise UserError(f"{options.other} cannot contradict itself; give another --other.")
+    unreadable: list[Path] = []
+
+    def labels(teacher: Engine, other: Engine) -> Iterator[Label]:
+        for path in track(photos, "Labelling", console=Console(stderr=True)):
+            found = label(teacher, other, path)
+            if found is None:
+                unreadable.append(path)
+            else:
+                yield found
+
+    with (
+        open_engine("auto", options.teacher, descriptions=options.descriptions) as teacher,
+        open_engine("auto", options.other, descriptions=options.descriptions) as other,
+    ):
+        suspects, kept = write(labels(teacher, other), options.out, options.least)
+    for path in unreadable:
+        print(f"Skipped: {path} cannot be decoded.")
+    print(f"{options.out}: {kept} photographs are labelled, {suspects} are suspect.")
+    if kept:
+        print(f"Look at {options.out / 'sheet.png'} before you train on them.")
+
+
 def _photographs(folder: Path) -> list[Path]:
-    photos = [path for path in sorted(folder.glob("*")) if path.suffix in (".jpg", ".jpeg", ".png")]
+    if not folder.is_dir():
+        raise UserError(f"The folder of photographs {folder} does not exist; check the path.")
+    photos = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SUFFIXES and path.is_file()
+    ]
     if not photos:
         raise UserError(f"{folder} has no .jpg or .png in it; give a folder of photographs.")
     names = [path.stem for path in photos]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise UserError(f"{folder} has several pictures named {min(twice)}; rename one of them.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"{folder} has several pictures named {twice}; rename one of them.")
     return photos
 
 

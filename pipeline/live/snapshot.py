@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import chain, count
 from pathlib import Path
 from threading import Thread
 
@@ -53,9 +54,7 @@ class SnapshotSink(Sink):
                 self._controls.say(f"The snapshot could not be saved: {error}")
 
     def _save(self, frame: Frame) -> Path:
-        # to the microsecond, as a small picture is written within a millisecond
-        name = f"snapshot-{datetime.now():%Y%m%d-%H%M%S-%f}.png"
-        part = PartFile(self._folder / name, overwrite=False)
+        part = PartFile(self._free_name(), overwrite=False)
         try:
             part.path.write_bytes(encode(frame, part.path))
             part.commit()
@@ -63,6 +62,11 @@ class SnapshotSink(Sink):
             part.discard()
             raise
         return part.target
+
+    def _free_name(self) -> Path:
+        stem = f"snapshot-{datetime.now():%Y%m%d-%H%M%S-%f}"[:-3]  # milliseconds
+        names = (f"{stem}{end}.png" for end in chain([""], (f"-{i}" for i in count(2))))
+        return next(path for name in names if not (path := self._folder / name).exists())
 
     def finish(self) -> None:
         """Write what is still on its way."""

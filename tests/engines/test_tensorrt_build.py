@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -171,25 +172,38 @@ def test_ctrl_c_ends_a_build(rtx: Library, fp16: bytes) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
-def test_ctrl_c_at_the_very_start_leaves_no_thread(rtx: Library) -> None:
-    """While the main thread still waits for the other one to say that it runs."""
+@pytest.mark.parametrize("delay_s", [0.0, 0.3])
+def test_ctrl_c_at_the_very_start_leaves_no_build(
+    delay_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the other thread runs already, or does not yet."""
     main = threading.main_thread().ident
     assert main is not None
-    ended = threading.Event()
+    begun, stop, ran = threading.Event(), threading.Event(), []
+    start_thread = threading._start_new_thread  # type: ignore[attr-defined]
 
-    def interrupt(_: object) -> None:
+    def start_slowly(function: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        def late() -> None:
+            if delay_s:
+                signal.pthread_kill(main, signal.SIGINT)
+                time.sleep(delay_s)
+            function(*arguments)
+            begun.set()
+
+        start_thread(late, ())
+
+    def work(_: object) -> None:
         signal.pthread_kill(main, signal.SIGINT)
         assert stop.wait(20)
         time.sleep(0.05)  # as a builder does not end at once
-        ended.set()
+        ran.append(True)
 
-    for _ in range(20):
-        stop = threading.Event()
-        ended.clear()
-        with pytest.raises(KeyboardInterrupt):
-            build(rtx, b"", stop=stop, call=interrupt)
-        assert ended.is_set()
-        assert "build" not in {thread.name for thread in threading.enumerate()}
+    monkeypatch.setattr(threading, "_start_new_thread", start_slowly)
+    with pytest.raises(KeyboardInterrupt):
+        build(Library("none", None, None), b"", stop=stop, call=work)
+    by_then = list(ran)
+    assert begun.wait(20)
+    assert ran == by_then, "it began or went on after the interrupt was handed on"
 
 
 def test_a_model_that_the_library_does_not_take_is_named_as_such(rtx: Library) -> None:

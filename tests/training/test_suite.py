@@ -40,11 +40,15 @@ def test_in_the_portrait_suite_they_are_elsewhere(data: Path) -> None:
 
 def test_photographs_without_anybody_whole_are_refused(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "headshots", tmp_path / "headshots")
-    with pytest.raises(UserError, match="shows somebody whole; leave --photographed out"):
+    with pytest.raises(UserError, match="shows somebody whole; choose another --suite"):
         photographed_suite(tmp_path)
 
 
-def test_rooms_and_no_rooms_at_once_are_refused(data: Path) -> None:
-    result = CliRunner().invoke(app, ["--data", str(data), "--indoors", "--photographed"])
+def test_a_folder_without_pairs_of_the_split_is_named(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "ccp", tmp_path / "ccp")
+    index = tmp_path / "ccp" / "index.csv"
+    index.write_text(index.read_text().replace("test", "train"))
+    arguments = ["--data", str(tmp_path), "--split", "test", "--suite", "photographed"]
+    result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
-    assert "choose one of them" in result.stderr
+    assert "no readable pair for the split 'test'" in result.stderr

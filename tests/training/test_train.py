@@ -157,9 +157,13 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     assert (tmp_path / "worst" / "portrait-lite.png").exists()
 
     subprocess.run(
-        [*score, "--photographed", "--json", str(scores), str(onnx)], check=True, timeout=240
+        [*score, "--suite", "photographed", "--json", str(scores), str(onnx)],
+        check=True,
+        timeout=240,
     )
-    (ours,) = json.loads(scores.read_text())["models"]
+    written = json.loads(scores.read_text())
+    assert written["suite"] == "photographed"
+    (ours,) = written["models"]
     assert set(ours["suite"]) == {"ccp"}, "only its people are whole"
 
 

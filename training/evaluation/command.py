@@ -25,7 +25,7 @@ from seg_stream.training.evaluation.report import (
     score_suite,
     time_engines,
 )
-from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite
+from seg_stream.training.evaluation.suite import Case, photographed_suite, portrait_suite
 
 app = typer.Typer(add_completion=False)
 
@@ -37,6 +37,14 @@ class Split(StrEnum):
     TEST = "test"
 
 
+class Suite(StrEnum):
+    """Where they are: in rooms, in homes and offices alone, or where they were photographed."""
+
+    PORTRAIT = "portrait"
+    INDOORS = "indoors"
+    PHOTOGRAPHED = "photographed"
+
+
 @dataclass(frozen=True)
 class _Task:
     """What to score, and on what."""
@@ -44,8 +52,7 @@ class _Task:
     models: list[str]
     data: Path | None
     split: str
-    indoors: bool
-    photographed: bool
+    suite: Suite
     clips: list[Path]
     worst: Path | None
 
@@ -60,10 +67,12 @@ def seg_eval(
         Path | None, typer.Option(help="Holds folders of pairs and backgrounds/.")
     ] = None,
     split: Annotated[Split, typer.Option(help="Tune on val; test is for reporting.")] = Split.VAL,
-    indoors: Annotated[bool, typer.Option(help="Homes and offices only.")] = False,
-    photographed: Annotated[
-        bool, typer.Option(help="People where they were photographed, not in other rooms.")
-    ] = False,
+    suite: Annotated[
+        Suite,
+        typer.Option(
+            help="People in rooms, in homes and offices only, or where they were photographed."
+        ),
+    ] = Suite.PORTRAIT,
     video: Annotated[list[Path] | None, typer.Option(help="Measure flicker on this clip.")] = None,
     descriptions: Annotated[
         Path | None, typer.Option(help="Folder of NAME.toml for models of other projects.")
@@ -80,22 +89,18 @@ def seg_eval(
     try:
         if data is None and not video:
             raise UserError("There is nothing to score on; give --data, or --video, or both.")
-        if indoors and photographed:
-            raise UserError("Both --indoors and --photographed are given; choose one of them.")
         if json_path:
             check_target(json_path, overwrite=True)
         if worst:
             worst.mkdir(parents=True, exist_ok=True)
         reports = _measure(
-            _Task(
-                models or [DEFAULT], data, split.value, indoors, photographed, video or [], worst
-            ),
+            _Task(models or [DEFAULT], data, split.value, suite, video or [], worst),
             descriptions,
             threads,
         )
         _print(reports)
         if json_path:
-            _write_json(reports, json_path, split.value, threads)
+            _write_json(reports, json_path, suite, split, threads)
     except SegStreamError as error:
         typer.echo(f"seg-eval: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
@@ -116,11 +121,7 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
         reports = [new_report(engine) for engine in engines]
         if task.data:
             with console.status("Composing the suite"):
-                suite = (
-                    photographed_suite(task.data, task.split)
-                    if task.photographed
-                    else portrait_suite(task.data, task.split, task.indoors)
-                )
+                suite = _compose(task.suite, task.data, task.split)
             for engine, report in zip(engines, reports, strict=True):
                 with console.status(f"Scoring {report.name}"):
                     sheet = task.worst / f"{report.name}.png" if task.worst else None
@@ -133,6 +134,12 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             with console.status(f"Measuring flicker on {clip.name}"):
                 measure_flicker(engines, clip, reports)
     return reports
+
+
+def _compose(suite: Suite, data: Path, split: str) -> dict[str, list[Case]]:
+    if suite == Suite.PHOTOGRAPHED:
+        return photographed_suite(data, split)
+    return portrait_suite(data, split, indoors=suite == Suite.INDOORS)
 
 
 def _print(reports: list[Report]) -> None:
@@ -162,9 +169,12 @@ def _print(reports: list[Report]) -> None:
     Console(width=max(120, 60 + 26 * len(parts) + 14 * len(clips))).print(table)
 
 
-def _write_json(reports: list[Report], path: Path, split: str, threads: int) -> None:
+def _write_json(
+    reports: list[Report], path: Path, suite: Suite, split: Split, threads: int
+) -> None:
     text = {
-        "split": split,
+        "suite": suite.value,
+        "split": split.value,
         "threads": threads,
         "models": [report.as_json() for report in reports],
     }

@@ -1,7 +1,8 @@
-"""The `portrait` suite: people of a split in webcam framing, in rooms kept out of training.
+"""People of a split in webcam framing: in rooms kept out of training, or where they were.
 
-Half of it is CCP (people on a street, hand-drawn masks), half headshots (soft alpha): the head
-alone to the waist, a third to all of the height of a 16:9 or 4:3 frame, cut only by its edges.
+Half of the `portrait` suite is CCP (people on a street, hand-drawn masks), half headshots (soft
+alpha): the head alone to the waist, a third to all of the height of a 16:9 or 4:3 frame, cut only
+by its edges.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def portrait_suite(data: Path, split: str = "test", indoors: bool = False) -> di
     if indoors:
         kinds = {kind: kinds[kind] for kind in ("interior", "room") if kind in kinds}
     if not kinds:
-        raise UserError(f"{data / 'backgrounds'} has no homes or offices; leave --indoors out.")
+        raise UserError(f"{data / 'backgrounds'} has no homes or offices; choose another --suite.")
     rooms = [room for pictures in kinds.values() for room in pictures]
     return {
         name: _cases(load_people(folder, split).portraits, rooms)
@@ -81,7 +82,7 @@ def photographed_suite(data: Path, split: str = "test") -> dict[str, list[Case]]
         if whole := [person for person in people if not person.cut_xy.size]:
             parts[name] = _cases(whole, None)
     if not parts:
-        raise UserError(f"No photograph in {data} shows somebody whole; leave --photographed out.")
+        raise UserError(f"No photograph in {data} shows somebody whole; choose another --suite.")
     return parts
 
 
@@ -91,7 +92,7 @@ def _cases(people: list[Portrait], rooms: list[Image] | None) -> list[Case]:
     for i, person in enumerate(people):
         for j in range(ROOMS_EACH):
             rng = np.random.default_rng([SEED, i, j])
-            framing = (draw_webcam if rooms else draw_photographed)(person, rng)
+            framing = (draw_photographed if rooms is None else draw_webcam)(person, rng)
             size = (round(FRAME_ROWS * framing.aspect), FRAME_ROWS)
             colour, matte = place(person, framing, size, original=rooms is None)
             frame = colour.astype(np.float32)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Self
 
 import cv2
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from seg_stream.pipeline import UserError
 from seg_stream.pipeline.colour import Colour
 from seg_stream.pipeline.frame import Frame
+from seg_stream.pipeline.live import snapshot
 from seg_stream.pipeline.live.config import ConfigWatcher, read_config
 from seg_stream.pipeline.live.controls import Controls
 from seg_stream.pipeline.live.keymap import HELP, KEYS, press
@@ -150,16 +153,24 @@ def test_a_snapshot_is_the_next_picture_put_out(tmp_path: Path) -> None:
     assert all(path.suffix == ".png" and path.name.startswith("snapshot-2") for path in saved)
 
 
-def test_snapshots_within_a_millisecond_are_all_kept(tmp_path: Path) -> None:
-    dot = Frame(0, (np.zeros((2, 2, 3), np.uint8),), "bgr24", Colour(), 0, Fraction(1, 1000), 0.0)
+def test_snapshots_within_a_millisecond_are_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls(2026, 1, 2, 3, 4, 5, 6000, tz)
+
+    monkeypatch.setattr(snapshot, "datetime", Stopped)
     controls = Controls()
     heard = Heard(controls)
     with SnapshotSink(controls, tmp_path) as sink:
-        for number in range(1, 101):
+        for number in (1, 2, 3):
             controls.request_snapshot()
-            sink.write(dot)
+            sink.write(frame(number))
             heard.until(partial(_has_said, controls, number))
-    assert len(list(tmp_path.iterdir())) == 100
+    names = [f"snapshot-20260102-030405-006{end}.png" for end in ("", "-2", "-3")]
+    assert [int(cv2.imread(str(tmp_path / name)).mean()) for name in names] == [1, 2, 3]
 
 
 def _has_said(controls: Controls, number: int) -> bool:
