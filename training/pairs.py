@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -87,14 +88,36 @@ def pair_folders(data: Path) -> dict[str, Path]:
     """
     if not data.is_dir():
         raise UserError(f"The data folder {data} does not exist; check the path.")
-    candidates = [data, *sorted(path for path in data.iterdir() if path.is_dir())]
-    found = {path.name: path for path in candidates if (path / "images").is_dir()}
+    below = sorted(path for path in data.iterdir() if not path.name.startswith("."))
+    found = {path.name: path for path in (data, *below) if (path / "images").is_dir()}
     if not found:
         raise UserError(
             f"{data} has no pairs to train on; expected a folder with images/ and masks/ (or "
             "alpha/) in it, or several such folders."
         )
     return found
+
+
+class NoPairsError(UserError):
+    """A folder of pairs names none of a split."""
+
+
+def load_folders(data: Path, split: str, suspects: bool = False) -> dict[str, People]:
+    """Read, by its name, each folder of pairs in `data` that has some of this split.
+
+    Raises:
+        UserError: see `pair_folders` and `load_people`; or no folder has any.
+    """
+    read: dict[str, People] = {}
+    missing: NoPairsError | None = None
+    for name, folder in pair_folders(data).items():
+        try:
+            read[name] = load_people(folder, split, suspects)
+        except NoPairsError as error:
+            missing = error
+    if missing and not read:
+        raise missing
+    return read
 
 
 def load_people(folder: Path, split: str, suspects: bool = False) -> People:
@@ -111,8 +134,9 @@ def load_people(folder: Path, split: str, suspects: bool = False) -> People:
         suspects: keep the rows that the index calls suspect.
 
     Raises:
-        UserError: there is no pair of this split, the index is malformed, a mask has no image or
-            another size, or is in colour. A file that cannot be decoded is skipped.
+        NoPairsError: there is no pair of this split.
+        UserError: none can be read, the index is malformed, a mask has no image or another size,
+            or is in colour. A file that cannot be decoded is skipped.
     """
     masks = next((folder / name for name in ("masks", "alpha") if (folder / name).is_dir()), None)
     if masks is None:
@@ -123,7 +147,7 @@ def load_people(folder: Path, split: str, suspects: bool = False) -> People:
     portraits = [person for person in read if isinstance(person, Portrait)]
     skipped = [reason for reason in read if isinstance(reason, str)]
     if not portraits:
-        raise UserError(
+        raise (UserError if names else NoPairsError)(
             f"{folder} has no readable pair for the split '{split}'"
             f"{f' ({skipped[0]})' if skipped else ''}; add pairs (images/NAME.jpg with "
             f"{masks.name}/NAME.png), or check its index.csv."
@@ -152,7 +176,7 @@ def load_backgrounds(folder: Path, split: str = "train") -> dict[str, list[Image
     """
     rooms: dict[str, list[Image]] = {}
     for path in _rooms_of(sorted(folder.glob("*.jpg")), split):
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_picture(path)
         if image is None:
             raise UserError(f"{path} is not a picture; expected a photograph of a room.")
         scale = 480 / image.shape[0]
@@ -206,7 +230,7 @@ def _names(folder: Path, masks: Path, split: str, suspects: bool) -> list[str]:
 
 def split_of(name: str) -> str:
     """The split of a pair that no index names: by its name, so that it stays when others come."""
-    return {0: "test", 1: "val"}.get(zlib.crc32(name.encode()) % 10, "train")
+    return {0: "test", 1: "val"}.get(zlib.crc32(os.fsencode(name)) % 10, "train")
 
 
 def _read_pair(folder: Path, masks: Path, name: str) -> Portrait | str:
@@ -218,8 +242,7 @@ def _read_pair(folder: Path, masks: Path, name: str) -> Portrait | str:
         raise UserError(f"{images[0]} is missing, but its mask is there; add it or drop the mask.")
     if not mask_path.is_file():
         raise UserError(f"{mask_path} is missing, but the index names it; add it or drop the row.")
-    image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
-    mask = cv2.imread(str(mask_path), cv2.IMREAD_UNCHANGED)
+    image, mask = read_picture(image_path), read_picture(mask_path, cv2.IMREAD_UNCHANGED)
     if image is None or mask is None:
         return f"{image_path if image is None else mask_path} cannot be decoded"
     alpha = _grey(np.asarray(mask), mask_path)
@@ -228,12 +251,28 @@ def _read_pair(folder: Path, masks: Path, name: str) -> Portrait | str:
             f"{mask_path} is {alpha.shape[1]}x{alpha.shape[0]}, but its image is "
             f"{image.shape[1]}x{image.shape[0]}; both must have the same size."
         )
-    if alpha.max() < 128:
-        return f"{mask_path} shows nobody"
     if np.isin(alpha, (0, 255)).all():  # binary: close pinholes, soften the steps
         closed = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
         alpha = np.asarray(cv2.GaussianBlur(closed, (0, 0), 1.0), np.uint8)
+    if alpha.max() < 128:
+        return f"{mask_path} shows nobody"
     return person_of(name, np.asarray(image, np.uint8), alpha)
+
+
+def read_picture(path: Path, flags: int = cv2.IMREAD_COLOR) -> npt.NDArray[Any] | None:
+    """What OpenCV makes of a picture file, (H, W, 3) uint8 BGR by default; None if it refuses.
+
+    Its own `imread` crashes on names that are not UTF-8.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        return cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), flags)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); check its rights.") from None
+    except cv2.error:  # an empty file, or one that claims to be huge
+        return None
 
 
 def _grey(mask: npt.NDArray[Any], path: Path) -> Image:

@@ -30,7 +30,7 @@ from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.evaluation.scores import mask_iou
 from seg_stream.training.evaluation.suite import predict
-from seg_stream.training.pairs import STANDING, split_of
+from seg_stream.training.pairs import STANDING, read_picture, split_of
 from seg_stream.training.records import grid, picture_row
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -62,8 +62,12 @@ class Label:
 
 
 def label(teacher: Engine, other: Engine, path: Path) -> Label | None:
-    """Find the person in a photograph; None if it cannot be read."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    """Find the person in a photograph; None if it cannot be decoded.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    picture = read_picture(path)
     if picture is None:
         return None
     frame_bgr = np.asarray(picture, np.uint8)
@@ -140,7 +144,7 @@ def _write(labels: Iterator[Label], folder: Path, least: float) -> tuple[int, in
     rows.writerow(["id", "split", "suspect", "agreement"])
     for name in ("images", "masks"):
         (folder / name).mkdir()
-    suspects, tiles = 0, list[tuple[float, Image]]()
+    suspects, kept, tiles = 0, 0, list[tuple[float, Image]]()
     for each in labels:
         name = each.path.stem
         shutil.copyfile(each.path, folder / "images" / f"{name}{each.path.suffix.lower()}")
@@ -149,18 +153,19 @@ def _write(labels: Iterator[Label], folder: Path, least: float) -> tuple[int, in
         suspects += suspect
         split = "val" if split_of(name) == "val" else "train"
         rows.writerow([name, split, int(suspect), f"{each.agreement:.4f}"])
+        kept += not suspect
         if not suspect:
             small = (
                 np.asarray(cv2.resize(picture, TILE, interpolation=cv2.INTER_AREA), np.uint8)
                 for picture in (each.frame_bgr, each.alpha_hw, each.other_hw)
             )
             tiles.append((each.agreement, picture_row(*small)))
+            tiles = sorted(tiles, key=lambda tile: tile[0])[:SHOWN]
     if tiles:
-        tiles.sort(key=lambda tile: tile[0])
-        sheet = grid([tile for _, tile in tiles[:SHOWN]], columns=4)
+        sheet = grid([tile for _, tile in tiles], columns=4)
         (folder / "sheet.png").write_bytes(_png(sheet))
     (folder / "index.csv").write_text(index.getvalue(), encoding="utf-8")
-    return suspects, len(tiles)
+    return suspects, kept
 
 
 def _png(picture: Image) -> bytes:
@@ -182,6 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SegStreamError as error:
         print(f"pseudo_labels: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+    except OSError as error:  # of the paths that were given: too long, no right to look
+        print(f"pseudo_labels: {error.filename}: {error.strerror}; check it.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("pseudo_labels: interrupted; nothing was written.", file=sys.stderr)
         return 130
@@ -229,6 +237,8 @@ def _photographs(folder: Path) -> list[Path]:
     if not photos:
         raise UserError(f"{folder} has no .jpg or .png in it; give a folder of photographs.")
     names = [path.stem for path in photos]
+    if odd := next((name for name in names if not name.isprintable()), None):
+        raise UserError(f"{folder} has a picture named {odd!r}; rename it in letters.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UserError(f"{folder} has several pictures named {twice}; rename one of them.")

@@ -31,7 +31,7 @@ from seg_stream.training.networks.efficientnet_lite import freeze_generic, load_
 from seg_stream.training.pairs import (
     Portrait,
     load_backgrounds,
-    load_people,
+    load_folders,
     pair_folders,
     streets,
 )
@@ -126,7 +126,7 @@ def read_casts(
     """Read the people and the rooms of each split.
 
     Raises:
-        UserError: see `load_people` and `load_backgrounds`; or a weight names no folder.
+        UserError: see `load_folders` and `load_backgrounds`; or a weight names no folder.
     """
     folders = pair_folders(settings.data)
     if unknown := set(settings.weights) - set(folders):
@@ -139,8 +139,7 @@ def read_casts(
     casts = []
     for split in splits:
         people = {}
-        for name, folder in folders.items():
-            read = load_people(folder, split, settings.suspects)
+        for name, read in load_folders(settings.data, split, settings.suspects).items():
             people[name] = read.portraits
             for reason in read.skipped:
                 say(f"Skipped: {reason}.")

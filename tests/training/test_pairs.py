@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from seg_stream.pipeline.errors import UserError
-from seg_stream.training.pairs import load_people, pair_folders
+from seg_stream.training.pairs import load_folders, load_people, pair_folders
 from tests.training.data import write_data
 
 
@@ -114,3 +116,39 @@ def test_what_is_wrong_is_said(folder: Path, spoil: object, sentence: str) -> No
     spoil(folder)  # type: ignore[operator]
     with pytest.raises(UserError, match=sentence):
         load_people(folder, "train")
+
+
+def test_a_folder_without_pairs_of_the_split_does_not_hinder_the_others(folder: Path) -> None:
+    headshots = folder.parent / "headshots" / "index.csv"
+    headshots.write_text(headshots.read_text().replace("test", "train"))
+    assert list(load_folders(folder.parent, "test")) == ["ccp"]
+    assert list(load_folders(folder.parent, "val")) == ["ccp", "headshots"]
+    (folder / "index.csv").write_text("id,split\n")
+    with pytest.raises(UserError, match="no readable pair for the split 'test'"):
+        load_folders(folder.parent, "test")
+
+
+def test_what_is_still_being_written_is_no_folder_of_pairs(folder: Path) -> None:
+    shutil.copytree(folder, folder.parent / ".ccp.part")
+    assert list(pair_folders(folder.parent)) == ["ccp", "headshots"]
+
+
+def test_pictures_that_opencv_refuses_are_skipped(folder: Path) -> None:
+    huge = struct.pack(">IIBBBBB", 40000, 40000, 8, 2, 0, 0, 0)
+    chunk = (
+        struct.pack(">I", len(huge))
+        + b"IHDR"
+        + huge
+        + struct.pack(">I", zlib.crc32(b"IHDR" + huge))
+    )
+    (folder / "images" / "p0.jpg").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    assert "p0.jpg cannot be decoded" in load_people(folder, "train").skipped[0]
+    (folder / "images" / "p0.jpg").write_bytes(b"")
+    assert "p0.jpg cannot be decoded" in load_people(folder, "train").skipped[0]
+
+
+def test_a_mask_of_a_single_pixel_shows_nobody(folder: Path) -> None:
+    dot = np.zeros((164, 110), np.uint8)
+    dot[80, 50] = 255
+    cv2.imwrite(str(folder / "masks" / "p1.png"), dot)
+    assert "p1.png shows nobody" in load_people(folder, "train").skipped[0]

@@ -82,9 +82,14 @@ def test_mistakes_are_named(
     ]:
         assert command(*arguments) == 2, arguments
         assert sentence in capsys.readouterr().err
+    assert command(photos, tmp_path / ("o" * 300), *teacher) == 2
+    assert "too long" in capsys.readouterr().err
     (photos / "wall.png").write_bytes((photos / "astronaut.png").read_bytes())
     assert command(photos, tmp_path / "out", *teacher) == 2
     assert "several pictures named wall" in capsys.readouterr().err
+    (photos / "wall.png").rename(photos / "a\rb.png")
+    assert command(photos, tmp_path / "out", *teacher) == 2
+    assert "has a picture named 'a\\rb'" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 

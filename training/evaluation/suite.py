@@ -22,7 +22,7 @@ from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.framing import draw_photographed, draw_webcam, place
-from seg_stream.training.pairs import Portrait, load_backgrounds, load_people, pair_folders
+from seg_stream.training.pairs import Portrait, load_backgrounds, load_folders
 
 FRAME_ROWS = 360
 ROOMS_EACH = 2
@@ -58,8 +58,7 @@ def portrait_suite(data: Path, split: str = "test", indoors: bool = False) -> di
         raise UserError(f"{data / 'backgrounds'} has no homes or offices; choose another --suite.")
     rooms = [room for pictures in kinds.values() for room in pictures]
     return {
-        name: _cases(load_people(folder, split).portraits, rooms)
-        for name, folder in pair_folders(data).items()
+        name: _cases(people.portraits, rooms) for name, people in load_folders(data, split).items()
     }
 
 
@@ -77,9 +76,8 @@ def photographed_suite(data: Path, split: str = "test") -> dict[str, list[Case]]
         UserError: data are missing or unreadable, or nobody is whole.
     """
     parts = {}
-    for name, folder in pair_folders(data).items():
-        people = load_people(folder, split).portraits
-        if whole := [person for person in people if not person.cut_xy.size]:
+    for name, people in load_folders(data, split).items():
+        if whole := [person for person in people.portraits if not person.cut_xy.size]:
             parts[name] = _cases(whole, None)
     if not parts:
         raise UserError(f"No photograph in {data} shows somebody whole; choose another --suite.")
