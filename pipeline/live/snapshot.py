@@ -65,7 +65,7 @@ class SnapshotSink(Sink):
 
     def _free_name(self) -> Path:
         stem = f"snapshot-{datetime.now():%Y%m%d-%H%M%S-%f}"[:-3]  # milliseconds
-        names = (f"{stem}{end}.png" for end in chain([""], (f"-{i}" for i in count(2))))
+        names = (f"{stem}{end}.png" for end in chain([""], (f"_{i}" for i in count(2))))
         return next(path for name in names if not (path := self._folder / name).exists())
 
     def finish(self) -> None:

@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
     """The astronaut, an empty wall, and a file that is no picture."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    cv2.imwrite(str(folder / "astronaut.png"), view(read_portrait(), 0.0))
+    cv2.imwrite(str(folder / "astronaut.png"), view(read_portrait(), 0.25))
     cv2.imwrite(str(folder / "wall.jpg"), np.full((120, 160, 3), 200, np.uint8))
     (folder / "wall.jpg").rename(folder / "wall.JPG")
     (folder / "broken.jpg").write_bytes(b"no picture")

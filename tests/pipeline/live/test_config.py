@@ -169,8 +169,9 @@ def test_snapshots_within_a_millisecond_are_all_kept(
             controls.request_snapshot()
             sink.write(frame(number))
             heard.until(partial(_has_said, controls, number))
-    names = [f"snapshot-20260102-030405-006{end}.png" for end in ("", "-2", "-3")]
+    names = [f"snapshot-20260102-030405-006{end}.png" for end in ("", "_2", "_3")]
     assert [int(cv2.imread(str(tmp_path / name)).mean()) for name in names] == [1, 2, 3]
+    assert names == sorted(names)
 
 
 def _has_said(controls: Controls, number: int) -> bool:
