@@ -26,14 +26,14 @@ from rich.progress import track
 
 from seg_stream.engines.contract import Engine
 from seg_stream.engines.select import open_engine
+from seg_stream.export.photographs import SUFFIXES
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.evaluation.scores import mask_iou
 from seg_stream.training.evaluation.suite import predict
 from seg_stream.training.pairs import STANDING, read_picture, split_of
-from seg_stream.training.records import grid, picture_row
+from seg_stream.training.records import grid, picture_row, to_bytes
 
-SUFFIXES = (".jpg", ".jpeg", ".png")
 UPPER_BODY = 0.6
 """The part of a standing person's height on which accord is measured: models for webcams, as the
 second one is, seldom saw legs."""
@@ -73,7 +73,8 @@ def label(teacher: Engine, other: Engine, path: Path) -> Label | None:
     frame_bgr = np.asarray(picture, np.uint8)
     alpha, alone = largest(predict(teacher, frame_bgr))
     second = predict(other, frame_bgr)
-    return Label(path, frame_bgr, _bytes(alpha), _bytes(second), agreement(alpha, second), alone)
+    accord = agreement(alpha, second)
+    return Label(path, frame_bgr, to_bytes(alpha), to_bytes(second), accord, alone)
 
 
 def largest(alpha_hw: FloatImage) -> tuple[FloatImage, bool]:
@@ -103,10 +104,6 @@ def agreement(alpha_hw: FloatImage, other_hw: FloatImage) -> float:
     _, parts = cv2.connectedComponents((other_hw[: last + 1] > 0.5).astype(np.uint8))
     touching: npt.NDArray[np.bool_] = np.isin(parts, np.setdiff1d(parts[upper], 0))
     return mask_iou(touching.astype(np.float32), np.where(upper, np.uint8(255), np.uint8(0)))
-
-
-def _bytes(alpha_hw: FloatImage) -> Image:
-    return np.rint(np.clip(alpha_hw, 0, 1) * 255).astype(np.uint8)
 
 
 def write(labels: Iterator[Label], out: Path, least: float) -> tuple[int, int]:
@@ -153,8 +150,8 @@ def _write(labels: Iterator[Label], folder: Path, least: float) -> tuple[int, in
         suspects += suspect
         split = "val" if split_of(name) == "val" else "train"
         rows.writerow([name, split, int(suspect), f"{each.agreement:.4f}"])
-        kept += not suspect
         if not suspect:
+            kept += 1
             small = (
                 np.asarray(cv2.resize(picture, TILE, interpolation=cv2.INTER_AREA), np.uint8)
                 for picture in (each.frame_bgr, each.alpha_hw, each.other_hw)

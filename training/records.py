@@ -70,7 +70,7 @@ def draw_predictions(
     found = np.asarray(outputs, np.float32).mean(axis=-1)
     unit = pixels * np.float32(255 if pixels.max() <= 1 else 1)
     rows = [
-        picture_row(rgb[..., ::-1].astype(np.uint8), _bytes(true[..., 0]), _bytes(predicted))
+        picture_row(rgb[..., ::-1].astype(np.uint8), to_bytes(true[..., 0]), to_bytes(predicted))
         for rgb, true, predicted in zip(unit, alpha, found, strict=True)
     ]
     cv2.imwrite(str(path), grid(rows, columns=2))
@@ -84,5 +84,6 @@ def picture_row(frame_bgr: Image, alpha_hw: Image, found_hw: Image) -> Image:
     return np.hstack([frame_bgr, *grey, overlay.astype(np.uint8)])
 
 
-def _bytes(alpha: FloatImage) -> Image:
+def to_bytes(alpha: FloatImage) -> Image:
+    """An alpha of 0..1 as 0..255, rounded; what is outside is clipped."""
     return np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)

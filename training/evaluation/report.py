@@ -16,7 +16,7 @@ from seg_stream.pipeline.sources import open_file
 from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.evaluation.scores import Flicker, alpha_error, boundary_f, mask_iou
 from seg_stream.training.evaluation.suite import Case, as_frame, predict
-from seg_stream.training.records import picture_row
+from seg_stream.training.records import picture_row, to_bytes
 
 TIMED_RUNS = 100
 WORST = 12
@@ -139,6 +139,6 @@ def _input(engine: Engine, case: Case) -> FloatImage:
 
 
 def _row(case: Case, found_hw: FloatImage) -> Image:
-    found = np.rint(np.clip(found_hw, 0, 1) * 255).astype(np.uint8)
+    found = to_bytes(found_hw)
     row = picture_row(case.frame_bgr, case.alpha_hw, found)
     return np.asarray(cv2.resize(row, (1280, 180), interpolation=cv2.INTER_AREA), np.uint8)
