@@ -90,6 +90,21 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
     )
 
 
+def show_gap(
+    draw: Callable[[Portrait, np.random.Generator], Framing],
+    person: Portrait,
+    rng: np.random.Generator,
+) -> Framing:
+    """Draw framings until one shows a gap between arm and body, if that takes less than 30."""
+    for _ in range(30):
+        framing = draw(person, rng)
+        gaps = to_frame(person, framing, *person.gap_xy)
+        x, y = gaps[0] / framing.aspect, gaps[1]
+        if ((x > 0.02) & (x < 0.98) & (y > 0.02) & (y < 0.97)).any():
+            break
+    return framing
+
+
 def place(
     person: Portrait, framing: Framing, size: tuple[int, int], original: bool = False
 ) -> tuple[Image, Image]:
@@ -115,10 +130,14 @@ def place(
     return np.asarray(colour, np.uint8), np.asarray(matte, np.uint8)
 
 
-def to_frame(person: Portrait, framing: Framing, x: float, y: float) -> npt.NDArray[np.float64]:
-    """Where a pixel of the portrait lies in the frame: (x, y) in units of the frame's height."""
+def to_frame(
+    person: Portrait, framing: Framing, x: npt.ArrayLike, y: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Where pixels of the portrait lie in the frame: (2,) or (2, N) in units of its height."""
     matrix = _affine(person, framing, (1, 1))
-    return np.asarray((matrix @ [x, y, 1.0]) * [framing.aspect, 1.0], np.float64)
+    x, y = np.asarray(x), np.asarray(y)
+    across, down = (row[0] * x + row[1] * y + row[2] for row in matrix)
+    return np.asarray([across * framing.aspect, down], np.float64)
 
 
 def _affine(person: Portrait, framing: Framing, size: tuple[int, int]) -> npt.NDArray[np.float64]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.foreground import blur_fusion
 from seg_stream.pipeline.types import Image, unit
+from seg_stream.training.gaps import find_gaps
 
 TEST_BACKGROUNDS = (
     "interior_4",
@@ -47,6 +48,12 @@ FUSION_RADII = (20, 4)
 """Pixels of the two blurs that part the person's colour from the room's."""
 FUSION_REACH = 2 * sum(FUSION_RADII)
 
+GAP_HEADS = (1.1, 4.2)
+"""Gaps between arm and body lie so many heads below the top, GAP_WIDTH heads wide at most."""
+GAP_WIDTH = 0.9
+GAP_AREA = 0.04
+"""And are at least so large, in squares of the head's height."""
+
 CUT = 20
 """Alpha, 0..255, above which a person at the picture's edge is cut by it."""
 
@@ -58,7 +65,8 @@ class Portrait:
     `foreground_bgr` (H, W, 3) is the person's own colour, also in half-transparent pixels;
     `alpha_hw` (H, W) is 0..255. `top` is the person's first row, `clear` the first one in which the
     picture's edge cuts the person, `cut_xy` (2, N) are all the pixels where it does. `head` is the
-    height of the head in pixels, `head_x` its column.
+    height of the head in pixels, `head_x` its column. `gap_xy` (2, M) are the middles of the gaps
+    between the person's arms and body.
     """
 
     id: str
@@ -70,6 +78,7 @@ class Portrait:
     cut_xy: npt.NDArray[np.int64]
     head: float
     head_x: float
+    gap_xy: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -314,7 +323,17 @@ def person_of(name: str, image: Image, alpha: Image) -> Portrait:
         cut_xy=np.stack([xs[on_edge], ys[on_edge]]),
         head=head,
         head_x=float((columns * np.arange(len(columns))).sum() / max(columns.sum(), 1.0)),
+        gap_xy=_gaps(alpha, top, head),
     )
+
+
+def _gaps(alpha: Image, top: int, head: float) -> npt.NDArray[np.float64]:
+    """The middles, (2, M), of the gaps between arms and body, of whose head that is the height."""
+    chin, hips = (round(top + heads * head) for heads in GAP_HEADS)
+    if chin >= len(alpha):
+        return np.zeros((2, 0))
+    middles = find_gaps(alpha[chin:hips], GAP_WIDTH * head, GAP_AREA * head * head)[1]
+    return np.asarray(middles + np.array([[0], [chin]]), np.float64)
 
 
 def _extent(alpha: Image, axis: int, above: int = 127) -> tuple[int, int]:

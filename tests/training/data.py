@@ -41,7 +41,7 @@ def write_data(folder: Path) -> Path:
 
 
 def draw_person(
-    size: tuple[int, int], standing: bool, rng: np.random.Generator
+    size: tuple[int, int], standing: bool, rng: np.random.Generator, arm: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     width, height = size
     alpha = np.zeros((height, width), np.uint8)
@@ -49,6 +49,9 @@ def draw_person(
     if standing:  # a head, a body and legs, wholly inside the picture
         cv2.circle(alpha, (x, 22), 10, 255, -1)
         cv2.rectangle(alpha, (x - 16, 32), (x + 16, 150), 255, -1)
+        if arm:  # it hangs ten pixels away from the body
+            cv2.rectangle(alpha, (x, 32), (x + 34, 39), 255, -1)
+            cv2.rectangle(alpha, (x + 27, 32), (x + 34, 90), 255, -1)
     else:  # a head on shoulders that the picture's sides and lower edge cut
         cv2.ellipse(alpha, (x, 40), (20, 26), 0, 0, 360, 255, -1)
         cv2.ellipse(alpha, (x, height), (60, 34), 0, 180, 360, 255, -1)

@@ -10,20 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seg_stream.pipeline.errors import UserError
+from seg_stream.pipeline.types import unit
 from seg_stream.training.arms import add_arms
 from seg_stream.training.camera import match_light, throw_shadow
 from seg_stream.training.composites import Cast, compose, room
 from seg_stream.training.dataset import sample_batch
+from seg_stream.training.evaluation.scores import gap_kept
 from seg_stream.training.framing import (
     cut_shows,
     draw_photographed,
     draw_varied,
     draw_webcam,
     place,
+    show_gap,
     to_frame,
 )
 from seg_stream.training.pairs import load_backgrounds, load_people, person_of
-from tests.training.data import write_data
+from tests.training.data import draw_person, write_data
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +148,27 @@ def test_samples_are_whole_and_repeatable(cast: Cast, seed: int) -> None:
     assert picture.dtype == alpha.dtype == np.uint8
     assert (picture == again).all()
     assert (alpha == alpha_again).all()
+
+
+def test_gaps_between_arm_and_body_are_often_shown(cast: Cast) -> None:
+    assert cast.with_gaps is cast, "nobody has one"
+    drawn = draw_person((110, 164), standing=True, rng=np.random.default_rng(1), arm=True)
+    person = person_of("arm", *drawn)
+    assert person.gap_xy.shape == (2, 1)
+    crowd = cast.people["ccp"] * 20
+    rare = Cast({"ccp": [*crowd, person]}, {"ccp": 1.0}, cast.rooms)
+    assert rare.with_gaps.people == {"ccp": [person]}
+    (gap,) = person.gap_xy.T
+    for seed in range(20):
+        framing = show_gap(draw_webcam, person, np.random.default_rng(seed))
+        x, y = to_frame(person, framing, *gap)
+        assert 0 < x < framing.aspect
+        assert 0 < y < 1
+    shown = sum(
+        gap_kept(unit(alpha), alpha) is not None
+        for _, alpha in (compose(rare, (160, 96), np.random.default_rng(i)) for i in range(100))
+    )
+    assert shown > 25, "by chance it would be a few, among them drawn arms"
 
 
 def test_samples_differ_between_epochs_and_some_have_nobody(cast: Cast) -> None:

@@ -30,6 +30,17 @@ def test_an_error_at_the_outline_costs_more_than_one_far_from_it() -> None:
     assert float(matte_loss(alpha, near)[0]) > 1.3 * float(matte_loss(alpha, far)[0])
 
 
+def test_filling_the_gap_beside_an_arm_costs_more_than_as_much_room_elsewhere() -> None:
+    alpha = np.zeros((1, 64, 64, 1), np.float32)
+    alpha[:, 20:, 20:36] = 1  # the body
+    alpha[:, 24:, 44:50] = 1  # the arm
+    alpha[:, 20:24, 20:50] = 1  # the shoulder
+    filled, elsewhere = alpha.copy(), alpha.copy()
+    filled[:, 24:, 36:44] = 1
+    elsewhere[:, 24:, 50:58] = 1
+    assert float(matte_loss(alpha, filled)[0]) > 2 * float(matte_loss(alpha, elsewhere)[0])
+
+
 def test_iou_counts_overlap_and_two_empty_masks_agree() -> None:
     alpha = square()
     assert float(iou(alpha, alpha)[0]) == pytest.approx(1)

@@ -4,7 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from seg_stream.training.evaluation.scores import Flicker, alpha_error, boundary_f, mask_iou
+from seg_stream.training.evaluation.scores import (
+    Flicker,
+    alpha_error,
+    boundary_f,
+    gap_kept,
+    mask_iou,
+)
+from tests.training.data import draw_person
 
 
 def disc(x: int = 200, radius: int = 80) -> np.ndarray:
@@ -54,6 +61,17 @@ def test_the_frames_edges_are_no_outline() -> None:
     empty = np.zeros_like(half)
     assert boundary_f(found(empty), empty) == 1
     assert mask_iou(found(empty), empty) == 1
+
+
+def test_the_room_between_arm_and_body_is_scored_by_itself() -> None:
+    _, alpha = draw_person((110, 164), standing=True, rng=np.random.default_rng(0), arm=True)
+    filled = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, np.ones((1, 21), np.uint8))
+    half = filled.copy()
+    half[65:] = alpha[65:]  # the gap's lower half, of rows 40 to 90
+    assert gap_kept(found(alpha), alpha) == 0
+    assert gap_kept(found(half), alpha) == pytest.approx(0.5, abs=0.02)
+    assert gap_kept(found(filled), alpha) == 1
+    assert gap_kept(found(disc()), disc()) is None
 
 
 def test_a_mask_that_moves_with_the_picture_does_not_flicker() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from seg_stream.pipeline.errors import UserError
 from seg_stream.training.evaluation.command import app
+from seg_stream.training.evaluation.scores import gap_kept
 from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite
-from tests.training.data import write_data
+from tests.training.data import draw_person, write_data
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,25 @@ def test_in_the_portrait_suite_they_are_elsewhere(data: Path) -> None:
         for case in portrait_suite(data)["ccp"]
     ]
     assert not all(blue > green + 60 for blue, green, _ in rooms)
+
+
+def test_gaps_between_arm_and_body_are_shown_and_scored(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "ccp", tmp_path / "ccp")
+    with pytest.raises(UserError, match="with a gap between arm and body"):
+        photographed_suite(tmp_path, gaps=True)
+    image, alpha = draw_person((110, 164), True, np.random.default_rng(1), arm=True)
+    cv2.imwrite(str(tmp_path / "ccp" / "images" / "p3.jpg"), image)
+    cv2.imwrite(str(tmp_path / "ccp" / "masks" / "p3.png"), alpha)
+    cases = photographed_suite(tmp_path, gaps=True)["ccp"]
+    assert all(gap_kept(case.alpha_hw / np.float32(255), case.alpha_hw) == 0 for case in cases)
+    table, report = tmp_path / "report.json", CliRunner()
+    arguments = ["--data", str(tmp_path), "--split", "test", "--suite", "gaps"]
+    result = report.invoke(app, [*arguments, "--json", str(table)])
+    assert result.exit_code == 0, result.output
+    assert "gaps" in result.stdout
+    scores = json.loads(table.read_text())["models"][0]["suite"]["ccp"]
+    assert scores["gap_frames"] == scores["frames"] == len(cases)
+    assert 0 <= scores["gap_kept"] <= 1
 
 
 def test_photographs_without_anybody_whole_are_refused(data: Path, tmp_path: Path) -> None:

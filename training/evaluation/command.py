@@ -38,11 +38,15 @@ class Split(StrEnum):
 
 
 class Suite(StrEnum):
-    """Where they are: in rooms, in homes and offices alone, or where they were photographed."""
+    """Where they are: in rooms, in homes and offices alone, or where they were photographed.
+
+    `gaps` are photographs of those whose arms leave the body, framed to show it.
+    """
 
     PORTRAIT = "portrait"
     INDOORS = "indoors"
     PHOTOGRAPHED = "photographed"
+    GAPS = "gaps"
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,8 @@ def seg_eval(
     suite: Annotated[
         Suite,
         typer.Option(
-            help="People in rooms, in homes and offices only, or where they were photographed."
+            help="People in rooms, in homes and offices only, or where they were photographed: "
+            "all, or those with gaps between arms and body."
         ),
     ] = Suite.PORTRAIT,
     video: Annotated[list[Path] | None, typer.Option(help="Measure flicker on this clip.")] = None,
@@ -137,19 +142,23 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
 
 
 def _compose(suite: Suite, data: Path, split: str) -> dict[str, list[Case]]:
-    if suite == Suite.PHOTOGRAPHED:
-        return photographed_suite(data, split)
+    if suite in (Suite.PHOTOGRAPHED, Suite.GAPS):
+        return photographed_suite(data, split, gaps=suite == Suite.GAPS)
     return portrait_suite(data, split, indoors=suite == Suite.INDOORS)
 
 
 def _print(reports: list[Report]) -> None:
     parts = list(reports[0].suite)
     clips = list(reports[0].flicker)
-    table = Table(caption="F: outline within 2 px at 256 rows; MAD: mean error of alpha")
+    gaps = [part for part in parts if reports[0].suite[part].gap_kept is not None]
+    table = Table(
+        caption="F: outline within 2 px at 256 rows; MAD: mean error of alpha"
+        + ("; gaps: how much of the room between arms and body is kept" if gaps else "")
+    )
     for title in ("Model", "Input"):
         table.add_column(title)
     for part in parts:
-        for title in ("IoU", "F", "MAD"):
+        for title in ("IoU", "F", "MAD", "gaps")[: 4 if part in gaps else 3]:
             table.add_column(f"{part}\n{title}", justify="right")
     if parts:
         table.add_column("ms", justify="right")
@@ -162,11 +171,13 @@ def _print(reports: list[Report]) -> None:
             cells += [
                 f"{scores.iou:.3f}", f"{scores.boundary_f:.3f}", f"{scores.alpha_error:.4f}"
             ]  # fmt: skip
+            if scores.gap_kept is not None:
+                cells.append(f"{scores.gap_kept:.2f}")
         if parts:
             cells.append(f"{report.latency_ms:.2f}")
         cells += [f"{report.flicker[clip]:.4f}" for clip in clips]
         table.add_row(*cells)
-    Console(width=max(120, 60 + 26 * len(parts) + 14 * len(clips))).print(table)
+    Console(width=max(120, 60 + 33 * len(parts) + 14 * len(clips))).print(table)
 
 
 def _write_json(

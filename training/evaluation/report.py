@@ -14,7 +14,13 @@ from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.sources import open_file
 from seg_stream.pipeline.types import FloatImage, Image
-from seg_stream.training.evaluation.scores import Flicker, alpha_error, boundary_f, mask_iou
+from seg_stream.training.evaluation.scores import (
+    Flicker,
+    alpha_error,
+    boundary_f,
+    gap_kept,
+    mask_iou,
+)
 from seg_stream.training.evaluation.suite import Case, as_frame, predict
 from seg_stream.training.records import picture_row, to_bytes
 
@@ -24,13 +30,15 @@ WORST = 12
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the frames of a part of the suite."""
+    """Means over the frames of a part of the suite; `gap_kept` over those that show a gap."""
 
     iou: float
     worst_iou: float
     boundary_f: float
     alpha_error: float
+    gap_kept: float | None
     frames: int
+    gap_frames: int
 
 
 @dataclass
@@ -65,8 +73,7 @@ def score_suite(
     """
     sheets = []
     for part, cases in suite.items():
-        values = []
-        rows = []
+        values, gaps, rows = [], [], []
         for case in cases:
             found = predict(engine, case.frame_bgr)
             scores = (
@@ -75,12 +82,20 @@ def score_suite(
                 alpha_error(found, case.alpha_hw),
             )
             values.append(scores)
+            if (kept := gap_kept(found, case.alpha_hw)) is not None:
+                gaps.append(kept)
             if worst:
                 rows.append((scores[0], _row(case, found)))
         iou, outline, error = np.mean(values, axis=0)
         lowest = min(value[0] for value in values)
         report.suite[part] = Scores(
-            float(iou), float(lowest), float(outline), float(error), len(values)
+            iou=float(iou),
+            worst_iou=float(lowest),
+            boundary_f=float(outline),
+            alpha_error=float(error),
+            gap_kept=float(np.mean(gaps)) if gaps else None,
+            frames=len(values),
+            gap_frames=len(gaps),
         )
         sheets += [row for _, row in sorted(rows, key=lambda item: item[0])[:WORST]]
     if len(report.suite) > 1:
@@ -125,12 +140,15 @@ def _together(parts: list[Scores]) -> Scores:
     def mean(name: str) -> float:
         return float(np.mean([getattr(part, name) for part in parts]))
 
+    gaps = [part.gap_kept for part in parts if part.gap_kept is not None]
     return Scores(
         iou=mean("iou"),
         worst_iou=min(part.worst_iou for part in parts),
         boundary_f=mean("boundary_f"),
         alpha_error=mean("alpha_error"),
+        gap_kept=float(np.mean(gaps)) if gaps else None,
         frames=sum(part.frames for part in parts),
+        gap_frames=sum(part.gap_frames for part in parts),
     )
 
 

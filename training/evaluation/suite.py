@@ -7,6 +7,7 @@ by its edges.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,7 +22,13 @@ from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
-from seg_stream.training.framing import draw_photographed, draw_webcam, place
+from seg_stream.training.framing import (
+    Framing,
+    draw_photographed,
+    draw_webcam,
+    place,
+    show_gap,
+)
 from seg_stream.training.pairs import Portrait, load_backgrounds, load_folders
 
 FRAME_ROWS = 360
@@ -62,7 +69,9 @@ def portrait_suite(data: Path, split: str = "test", indoors: bool = False) -> di
     }
 
 
-def photographed_suite(data: Path, split: str = "test") -> dict[str, list[Case]]:
+def photographed_suite(
+    data: Path, split: str = "test", gaps: bool = False
+) -> dict[str, list[Case]]:
     """The people where they were photographed: what no composite has, shared light and true edges.
 
     Frames lie inside the photographs, of which only those are used that show somebody whole, so
@@ -71,26 +80,39 @@ def photographed_suite(data: Path, split: str = "test") -> dict[str, list[Case]]
     Args:
         data: holds folders of pairs.
         split: val or test.
+        gaps: use only those with a gap between arm and body, in frames that show one.
 
     Raises:
-        UserError: data are missing or unreadable, or nobody is whole.
+        UserError: data are missing or unreadable, or nobody is whole, or has gaps.
     """
+
+    def draw(person: Portrait, rng: np.random.Generator) -> Framing:
+        return show_gap(draw_photographed, person, rng)
+
     parts = {}
     for name, people in load_folders(data, split).items():
-        if whole := [person for person in people.portraits if not person.cut_xy.size]:
-            parts[name] = _cases(whole, None)
+        whole = [person for person in people.portraits if not person.cut_xy.size]
+        if gaps:
+            whole = [person for person in whole if person.gap_xy.size]
+        if whole:
+            parts[name] = _cases(whole, None, draw if gaps else draw_photographed)
     if not parts:
-        raise UserError(f"No photograph in {data} shows somebody whole; choose another --suite.")
+        shown = "somebody whole" + " with a gap between arm and body" * gaps
+        raise UserError(f"No photograph in {data} shows {shown}; choose another --suite.")
     return parts
 
 
-def _cases(people: list[Portrait], rooms: list[Image] | None) -> list[Case]:
+def _cases(
+    people: list[Portrait],
+    rooms: list[Image] | None,
+    draw: Callable[[Portrait, np.random.Generator], Framing] = draw_webcam,
+) -> list[Case]:
     """Each person in front of rooms, or of their own surroundings."""
     cases = []
     for i, person in enumerate(people):
         for j in range(ROOMS_EACH):
             rng = np.random.default_rng([SEED, i, j])
-            framing = (draw_photographed if rooms is None else draw_webcam)(person, rng)
+            framing = draw(person, rng)
             size = (round(FRAME_ROWS * framing.aspect), FRAME_ROWS)
             colour, matte = place(person, framing, size, original=rooms is None)
             frame = colour.astype(np.float32)
