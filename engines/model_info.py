@@ -116,8 +116,12 @@ def read_info(
         descriptions: a folder in which it is looked for first.
 
     Raises:
-        UserError: there is no description, or it is malformed.
+        UserError: there is no description, or it is malformed, or `descriptions` is no folder.
     """
+    if descriptions and not descriptions.is_dir():
+        raise UserError(
+            f"The folder {descriptions} of descriptions does not exist; check its path."
+        )
     beside = model.with_suffix(".toml")
     elsewhere = [descriptions / beside.name] if descriptions else []
     try:

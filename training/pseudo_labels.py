@@ -219,8 +219,12 @@ def _run(options: argparse.Namespace) -> None:
     for path in unreadable:
         print(f"Skipped: {path} cannot be decoded.")
     print(f"{options.out}: {kept} photographs are labelled, {suspects} are suspect.")
-    if kept:
-        print(f"Look at {options.out / 'sheet.png'} before you train on them.")
+    if not kept:
+        raise UserError(
+            "The two models agree on none of the photographs; look at their masks in "
+            f"{options.out / 'masks'}, or lower --least."
+        )
+    print(f"Look at {options.out / 'sheet.png'} before you train on them.")
 
 
 def _photographs(folder: Path) -> list[Path]:

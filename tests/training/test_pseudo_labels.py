@@ -60,9 +60,9 @@ def test_accord_is_asked_for(
     photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "pairs"
-    assert command(photos, out, "--teacher", "portrait-lite", "--least", 0.9999) == 0
+    assert command(photos, out, "--teacher", "portrait-lite", "--least", 0.9999) == 2
     assert not (out / "sheet.png").exists()
-    assert "sheet.png" not in capsys.readouterr().out
+    assert "agree on none of the photographs" in capsys.readouterr().err
     assert (out / "index.csv").read_text().count(",1,") == 2
 
 
@@ -78,6 +78,7 @@ def test_mistakes_are_named(
         ((photos, tmp_path / "out", *teacher, "--least", 2), "expected a number from 0 to 1"),
         ((photos, tmp_path / "out", *teacher, "--least", "nan"), "expected a number from 0 to 1"),
         ((photos, tmp_path / "out", "--teacher", "nobody"), "nobody"),
+        ((photos, tmp_path / "out", *teacher, "--descriptions", tmp_path / "no"), "check its path"),
         ((photos, tmp_path / "out", "--teacher", "portrait"), "cannot contradict itself"),
     ]:
         assert command(*arguments) == 2, arguments
