@@ -118,13 +118,11 @@ def read_info(
     Raises:
         UserError: there is no description, or it is malformed, or `descriptions` is no folder.
     """
-    if descriptions and not descriptions.is_dir():
-        raise UserError(
-            f"The folder {descriptions} of descriptions does not exist; check its path."
-        )
     beside = model.with_suffix(".toml")
     elsewhere = [descriptions / beside.name] if descriptions else []
     try:
+        if descriptions and not descriptions.is_dir():
+            raise UserError(f"{descriptions} is no folder of descriptions; check its path.")
         for path in (*elsewhere, beside):
             if path.is_file():
                 import tomllib

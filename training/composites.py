@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.arms import add_arms
 from seg_stream.training.framing import (
-    Framing,
     draw_photographed,
     draw_varied,
     draw_webcam,
@@ -53,13 +51,16 @@ class Cast:
 
     @cached_property
     def with_gaps(self) -> Cast:
-        """Those of the people who have gaps between arms and body; everybody if none has."""
-        some = {
-            name: found
-            for name, people in self.people.items()
-            if (found := [person for person in people if person.gap_xy.size])
-        }
-        return Cast(some, self.weights, self.rooms) if some else self
+        """Those of the people who have gaps between arms and body; everybody if none has.
+
+        Among them each is drawn as often as the others: a folder weighs less where few have any.
+        """
+        some, weights = {}, {}
+        for name, people in self.people.items():
+            if found := [person for person in people if person.gap_xy.size]:
+                some[name] = found
+                weights[name] = self.weights[name] * len(found) / len(people)
+        return Cast(some, weights, self.rooms) if some else self
 
 
 def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Image]:
@@ -177,21 +178,12 @@ def _pick(cast: Cast, rng: np.random.Generator) -> Portrait:
     return people[int(rng.integers(len(people)))]
 
 
-def _framing(
-    draw: Callable[[Portrait, np.random.Generator], Framing],
-    person: Portrait,
-    rng: np.random.Generator,
-    gap: bool,
-) -> Framing:
-    return show_gap(draw, person, rng) if gap else draw(person, rng)
-
-
 def _photographed(
     person: Portrait, size: Size, rng: np.random.Generator, gap: bool
 ) -> tuple[FloatImage, FloatImage]:
     """A part of the photograph as it is."""
-    framing = _framing(draw_photographed, person, rng, gap)
-    colour, matte = place(person, framing, size, original=True)
+    draw = partial(show_gap, draw_photographed) if gap else draw_photographed
+    colour, matte = place(person, draw(person, rng), size, original=True)
     return colour.astype(np.float32), unit(matte)
 
 
@@ -204,7 +196,7 @@ def _put(
 ) -> tuple[FloatImage, FloatImage]:
     """Composite a person over `background`."""
     draw = draw_webcam if rng.random() < 0.5 else draw_varied
-    framing = _framing(draw, person, rng, gap)
+    framing = show_gap(draw, person, rng) if gap else draw(person, rng)
     colour, matte = place(person, framing, size)
     foreground, alpha = colour.astype(np.float32), unit(matte)
     if rng.random() < ARMS:

@@ -95,13 +95,14 @@ def show_gap(
     person: Portrait,
     rng: np.random.Generator,
 ) -> Framing:
-    """Draw framings until one shows a gap between arm and body, if that takes less than 30."""
-    for _ in range(30):
-        framing = draw(person, rng)
+    """Draw framings until one shows the middle of a gap between arm and body, at most 30."""
+    framing = draw(person, rng)
+    for _ in range(29 if person.gap_xy.size else 0):
         gaps = to_frame(person, framing, *person.gap_xy)
         x, y = gaps[0] / framing.aspect, gaps[1]
         if ((x > 0.02) & (x < 0.98) & (y > 0.02) & (y < 0.97)).any():
             break
+        framing = draw(person, rng)
     return framing
 
 

@@ -5,11 +5,16 @@ It is little of a picture, so that no other score tells whether a network leaves
 
 from __future__ import annotations
 
+from typing import Final
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from seg_stream.pipeline.types import Image
+
+WIDEST: Final = 0.25
+"""In a frame a gap is at most so wide, in heights of the frame."""
 
 
 def find_gaps(
@@ -19,7 +24,7 @@ def find_gaps(
 
     Args:
         alpha_hw: uint8 (H, W), 0..255.
-        widest: how many pixels of a row may lie between two parts of a person.
+        widest: gaps are narrower than so many pixels of a row.
         smallest: gaps of fewer pixels are left out.
 
     Returns:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from seg_stream.training.gaps import WIDEST
+
 EDGE_WEIGHT = 2.0
 """How much more a pixel near the person's outline counts in the cross-entropy."""
 
-GAP_WEIGHT = 8.0
+GAP_WEIGHT = 5.0
 """How much more the room between two parts of a person counts, such as an arm and the body: it is
 little of a picture, and the network is wrong there as surely as it is right in the body."""
-GAP_WIDTH = 4
-"""A gap is at most a so-manieth of the picture's height wide."""
 
 
 def matte_loss(alpha: Any, predicted: Any) -> Any:
@@ -40,10 +40,12 @@ def _gaps(alpha: Any) -> Any:
     """How far a closing along the rows fills each pixel, 0..1, like `alpha` (N, H, W, 1)."""
     from keras import ops
 
-    reach = (1, int(alpha.shape[1]) // GAP_WIDTH | 1)
-    widened = ops.max_pool(alpha, reach, strides=1, padding="same")
-    closed = 1.0 - ops.max_pool(1.0 - widened, reach, strides=1, padding="same")
-    return ops.relu(closed - alpha)
+    across = int(WIDEST * alpha.shape[1]) | 1
+    # Beyond the frame's sides there is nobody.
+    person = ops.pad(alpha, [(0, 0), (0, 0), (across, across), (0, 0)])
+    widened = ops.max_pool(person, (1, across), strides=1, padding="same")
+    closed = 1.0 - ops.max_pool(1.0 - widened, (1, across), strides=1, padding="same")
+    return ops.relu(closed - person)[:, :, across:-across]
 
 
 def iou(alpha: Any, predicted: Any) -> Any:

@@ -221,8 +221,8 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{options.out}: {kept} photographs are labelled, {suspects} are suspect.")
     if not kept:
         raise UserError(
-            "The two models agree on none of the photographs; look at their masks in "
-            f"{options.out / 'masks'}, or lower --least."
+            f"None of the {len(photos)} photographs can be used; {options.out / 'index.csv'} says "
+            "how far the models agree: remove that folder and lower --least, or give others."
         )
     print(f"Look at {options.out / 'sheet.png'} before you train on them.")
 

@@ -15,7 +15,7 @@ from seg_stream.training.arms import add_arms
 from seg_stream.training.camera import match_light, throw_shadow
 from seg_stream.training.composites import Cast, compose, room
 from seg_stream.training.dataset import sample_batch
-from seg_stream.training.evaluation.scores import gap_kept
+from seg_stream.training.evaluation.scores import gap_filled
 from seg_stream.training.framing import (
     cut_shows,
     draw_photographed,
@@ -165,10 +165,23 @@ def test_gaps_between_arm_and_body_are_often_shown(cast: Cast) -> None:
         assert 0 < x < framing.aspect
         assert 0 < y < 1
     shown = sum(
-        gap_kept(unit(alpha), alpha) is not None
+        gap_filled(unit(alpha), alpha) is not None
         for _, alpha in (compose(rare, (160, 96), np.random.default_rng(i)) for i in range(100))
     )
-    assert shown > 25, "by chance it would be a few, among them drawn arms"
+    assert shown > 25, "by chance it would be a dozen, drawn arms among them"
+
+
+def test_somebody_with_gaps_is_drawn_as_often_as_another(cast: Cast) -> None:
+    with_gap, without = (
+        person_of(str(arm), *draw_person((110, 164), True, np.random.default_rng(1), arm=arm))
+        for arm in (True, False)
+    )
+    both = Cast(
+        {"many": [with_gap] * 10, "few": [with_gap, *[without] * 19]},
+        {"many": 1.0, "few": 1.0},
+        cast.rooms,
+    )
+    assert both.with_gaps.weights == {"many": 1.0, "few": pytest.approx(0.05)}
 
 
 def test_samples_differ_between_epochs_and_some_have_nobody(cast: Cast) -> None:

@@ -41,6 +41,15 @@ def test_filling_the_gap_beside_an_arm_costs_more_than_as_much_room_elsewhere() 
     assert float(matte_loss(alpha, filled)[0]) > 2 * float(matte_loss(alpha, elsewhere)[0])
 
 
+def test_room_between_a_person_and_the_frames_side_is_no_gap() -> None:
+    alpha = np.zeros((1, 64, 96, 1), np.float32)
+    alpha[:, 20:, 6:90] = 1
+    beside, above = alpha.copy(), alpha.copy()
+    beside[:, 24:, :6] = 1
+    above[:, 14:20, 26:66] = 1
+    assert float(matte_loss(alpha, beside)[0]) < 1.2 * float(matte_loss(alpha, above)[0])
+
+
 def test_iou_counts_overlap_and_two_empty_masks_agree() -> None:
     alpha = square()
     assert float(iou(alpha, alpha)[0]) == pytest.approx(1)

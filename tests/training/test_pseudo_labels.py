@@ -62,7 +62,7 @@ def test_accord_is_asked_for(
     out = tmp_path / "pairs"
     assert command(photos, out, "--teacher", "portrait-lite", "--least", 0.9999) == 2
     assert not (out / "sheet.png").exists()
-    assert "agree on none of the photographs" in capsys.readouterr().err
+    assert "None of the 3 photographs can be used" in capsys.readouterr().err
     assert (out / "index.csv").read_text().count(",1,") == 2
 
 

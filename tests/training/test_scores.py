@@ -8,7 +8,7 @@ from seg_stream.training.evaluation.scores import (
     Flicker,
     alpha_error,
     boundary_f,
-    gap_kept,
+    gap_filled,
     mask_iou,
 )
 from tests.training.data import draw_person
@@ -68,10 +68,11 @@ def test_the_room_between_arm_and_body_is_scored_by_itself() -> None:
     filled = cv2.morphologyEx(alpha, cv2.MORPH_CLOSE, np.ones((1, 21), np.uint8))
     half = filled.copy()
     half[65:] = alpha[65:]  # the gap's lower half, of rows 40 to 90
-    assert gap_kept(found(alpha), alpha) == 0
-    assert gap_kept(found(half), alpha) == pytest.approx(0.5, abs=0.02)
-    assert gap_kept(found(filled), alpha) == 1
-    assert gap_kept(found(disc()), disc()) is None
+    assert gap_filled(found(alpha), alpha) == 0
+    assert gap_filled(found(half), alpha) == pytest.approx(0.5, abs=0.02)
+    assert gap_filled(found(filled), alpha) == 1
+    assert gap_filled(np.full(alpha.shape, np.nan, np.float32), alpha) == 1
+    assert gap_filled(found(disc()), disc()) is None
 
 
 def test_a_mask_that_moves_with_the_picture_does_not_flicker() -> None:

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from seg_stream.engines.models import DEFAULT
+from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.errors import UserError
 from seg_stream.training.evaluation.command import app
-from seg_stream.training.evaluation.scores import gap_kept
-from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite
+from seg_stream.training.evaluation.report import new_report, score_suite
+from seg_stream.training.evaluation.scores import gap_filled
+from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite, predict
 from tests.training.data import draw_person, write_data
 
 
@@ -43,21 +46,38 @@ def test_in_the_portrait_suite_they_are_elsewhere(data: Path) -> None:
 
 def test_gaps_between_arm_and_body_are_shown_and_scored(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "ccp", tmp_path / "ccp")
-    with pytest.raises(UserError, match="with a gap between arm and body"):
+    with pytest.raises(UserError, match="shows a gap between arm and body"):
         photographed_suite(tmp_path, gaps=True)
     image, alpha = draw_person((110, 164), True, np.random.default_rng(1), arm=True)
     cv2.imwrite(str(tmp_path / "ccp" / "images" / "p3.jpg"), image)
     cv2.imwrite(str(tmp_path / "ccp" / "masks" / "p3.png"), alpha)
     cases = photographed_suite(tmp_path, gaps=True)["ccp"]
-    assert all(gap_kept(case.alpha_hw / np.float32(255), case.alpha_hw) == 0 for case in cases)
-    table, report = tmp_path / "report.json", CliRunner()
+    report = tmp_path / "report.json"
     arguments = ["--data", str(tmp_path), "--split", "test", "--suite", "gaps"]
-    result = report.invoke(app, [*arguments, "--json", str(table)])
+    result = CliRunner().invoke(app, [*arguments, "--json", str(report)])
     assert result.exit_code == 0, result.output
     assert "gaps" in result.stdout
-    scores = json.loads(table.read_text())["models"][0]["suite"]["ccp"]
+    scores = json.loads(report.read_text())["models"][0]["suite"]["ccp"]
     assert scores["gap_frames"] == scores["frames"] == len(cases)
-    assert 0 <= scores["gap_kept"] <= 1
+    with open_engine("auto", DEFAULT) as engine:
+        filled = [gap_filled(predict(engine, case.frame_bgr), case.alpha_hw) for case in cases]
+    assert scores["gap_filled"] == pytest.approx(np.mean(filled), abs=0.05)
+
+
+def test_a_part_without_gaps_has_no_score_for_them(data: Path, tmp_path: Path) -> None:
+    for name in ("ccp", "headshots", "backgrounds"):
+        shutil.copytree(data / name, tmp_path / name)
+    image, alpha = draw_person((110, 164), True, np.random.default_rng(1), arm=True)
+    cv2.imwrite(str(tmp_path / "ccp" / "images" / "p3.jpg"), image)
+    cv2.imwrite(str(tmp_path / "ccp" / "masks" / "p3.png"), alpha)
+    suite = portrait_suite(tmp_path)
+    framing_shows_it = photographed_suite(tmp_path, gaps=True)
+    with open_engine("auto", DEFAULT) as engine:
+        report = new_report(engine)
+        score_suite(engine, {"headshots": suite["headshots"], **framing_shows_it}, report, None)
+    assert report.suite["headshots"].gap_filled is None
+    assert report.suite["all"].gap_filled == report.suite["ccp"].gap_filled is not None
+    assert report.suite["all"].gap_frames == len(framing_shows_it["ccp"])
 
 
 def test_photographs_without_anybody_whole_are_refused(data: Path, tmp_path: Path) -> None:

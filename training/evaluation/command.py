@@ -150,15 +150,15 @@ def _compose(suite: Suite, data: Path, split: str) -> dict[str, list[Case]]:
 def _print(reports: list[Report]) -> None:
     parts = list(reports[0].suite)
     clips = list(reports[0].flicker)
-    gaps = [part for part in parts if reports[0].suite[part].gap_kept is not None]
+    gaps = [part for part in parts if reports[0].suite[part].gap_filled is not None]
     table = Table(
         caption="F: outline within 2 px at 256 rows; MAD: mean error of alpha"
-        + ("; gaps: how much of the room between arms and body is kept" if gaps else "")
+        + ("; gaps: how much of the room between arms and body is filled, best 0" if gaps else "")
     )
     for title in ("Model", "Input"):
         table.add_column(title)
     for part in parts:
-        for title in ("IoU", "F", "MAD", "gaps")[: 4 if part in gaps else 3]:
+        for title in ("IoU", "F", "MAD", *(["gaps"] if part in gaps else [])):
             table.add_column(f"{part}\n{title}", justify="right")
     if parts:
         table.add_column("ms", justify="right")
@@ -171,8 +171,8 @@ def _print(reports: list[Report]) -> None:
             cells += [
                 f"{scores.iou:.3f}", f"{scores.boundary_f:.3f}", f"{scores.alpha_error:.4f}"
             ]  # fmt: skip
-            if scores.gap_kept is not None:
-                cells.append(f"{scores.gap_kept:.2f}")
+            if scores.gap_filled is not None:
+                cells.append(f"{scores.gap_filled:.2f}")
         if parts:
             cells.append(f"{report.latency_ms:.2f}")
         cells += [f"{report.flicker[clip]:.4f}" for clip in clips]

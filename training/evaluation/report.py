@@ -18,7 +18,7 @@ from seg_stream.training.evaluation.scores import (
     Flicker,
     alpha_error,
     boundary_f,
-    gap_kept,
+    gap_filled,
     mask_iou,
 )
 from seg_stream.training.evaluation.suite import Case, as_frame, predict
@@ -30,13 +30,13 @@ WORST = 12
 
 @dataclass(frozen=True)
 class Scores:
-    """Means over the frames of a part of the suite; `gap_kept` over those that show a gap."""
+    """Means over the frames of a part of the suite; `gap_filled` over those that show a gap."""
 
     iou: float
     worst_iou: float
     boundary_f: float
     alpha_error: float
-    gap_kept: float | None
+    gap_filled: float | None
     frames: int
     gap_frames: int
 
@@ -82,8 +82,8 @@ def score_suite(
                 alpha_error(found, case.alpha_hw),
             )
             values.append(scores)
-            if (kept := gap_kept(found, case.alpha_hw)) is not None:
-                gaps.append(kept)
+            if (filled := gap_filled(found, case.alpha_hw)) is not None:
+                gaps.append(filled)
             if worst:
                 rows.append((scores[0], _row(case, found)))
         iou, outline, error = np.mean(values, axis=0)
@@ -93,7 +93,7 @@ def score_suite(
             worst_iou=float(lowest),
             boundary_f=float(outline),
             alpha_error=float(error),
-            gap_kept=float(np.mean(gaps)) if gaps else None,
+            gap_filled=float(np.mean(gaps)) if gaps else None,
             frames=len(values),
             gap_frames=len(gaps),
         )
@@ -140,13 +140,13 @@ def _together(parts: list[Scores]) -> Scores:
     def mean(name: str) -> float:
         return float(np.mean([getattr(part, name) for part in parts]))
 
-    gaps = [part.gap_kept for part in parts if part.gap_kept is not None]
+    gaps = [part.gap_filled for part in parts if part.gap_filled is not None]
     return Scores(
         iou=mean("iou"),
         worst_iou=min(part.worst_iou for part in parts),
         boundary_f=mean("boundary_f"),
         alpha_error=mean("alpha_error"),
-        gap_kept=float(np.mean(gaps)) if gaps else None,
+        gap_filled=float(np.mean(gaps)) if gaps else None,
         frames=sum(part.frames for part in parts),
         gap_frames=sum(part.gap_frames for part in parts),
     )

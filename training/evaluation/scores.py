@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seg_stream.pipeline.types import FloatImage, Image, unit
-from seg_stream.training.gaps import find_gaps
+from seg_stream.training.gaps import WIDEST, find_gaps
 
 Mask = npt.NDArray[np.bool_]
 
@@ -15,10 +15,8 @@ BOUNDARY_ROWS = 256
 BOUNDARY_TOLERANCE = 2
 """Pixels by which an outline may be off, in a picture of `BOUNDARY_ROWS` rows."""
 
-GAP_WIDTH = 0.25
-"""A gap is at most so wide, in heights of the frame,"""
 GAP_AREA = 0.002
-"""and at least so large a part of it."""
+"""A gap is at least so large a part of the frame."""
 
 
 def mask_iou(predicted_hw: FloatImage, alpha_hw: Image) -> float:
@@ -53,15 +51,15 @@ def alpha_error(predicted_hw: FloatImage, alpha_hw: Image) -> float:
     return float(np.abs(predicted_hw - unit(alpha_hw)).mean())
 
 
-def gap_kept(predicted_hw: FloatImage, alpha_hw: Image) -> float | None:
+def gap_filled(predicted_hw: FloatImage, alpha_hw: Image) -> float | None:
     """How much of the room between arms and body is taken for the person, 0..1; None without any.
 
-    A gap is where a row leaves the person and comes back within `GAP_WIDTH`; also between a head
-    and a raised hand, or two people.
+    A gap is where a row leaves the person and comes back within `WIDEST`; also between a head and a
+    raised hand, or two people. Wider ones, as close-ups show, are not counted.
     """
     height, width = alpha_hw.shape
-    gaps, _ = find_gaps(alpha_hw, GAP_WIDTH * height, GAP_AREA * height * width)
-    return float((predicted_hw[gaps] > 0.5).mean()) if gaps.any() else None
+    gaps, _ = find_gaps(alpha_hw, WIDEST * height, GAP_AREA * height * width)
+    return 1 - float((predicted_hw[gaps] <= 0.5).mean()) if gaps.any() else None
 
 
 def _outline(mask: Mask) -> Mask:

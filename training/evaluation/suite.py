@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
+from seg_stream.training.evaluation.scores import gap_filled
 from seg_stream.training.framing import (
     Framing,
     draw_photographed,
@@ -80,24 +82,24 @@ def photographed_suite(
     Args:
         data: holds folders of pairs.
         split: val or test.
-        gaps: use only those with a gap between arm and body, in frames that show one.
+        gaps: use only the frames that show a gap between arm and body.
 
     Raises:
         UserError: data are missing or unreadable, or nobody is whole, or has gaps.
     """
-
-    def draw(person: Portrait, rng: np.random.Generator) -> Framing:
-        return show_gap(draw_photographed, person, rng)
-
+    draw = partial(show_gap, draw_photographed) if gaps else draw_photographed
     parts = {}
     for name, people in load_folders(data, split).items():
         whole = [person for person in people.portraits if not person.cut_xy.size]
         if gaps:
             whole = [person for person in whole if person.gap_xy.size]
-        if whole:
-            parts[name] = _cases(whole, None, draw if gaps else draw_photographed)
+        cases = _cases(whole, None, draw)
+        if gaps:
+            cases = [case for case in cases if gap_filled(unit(case.alpha_hw), case.alpha_hw) == 0]
+        if cases:
+            parts[name] = cases
     if not parts:
-        shown = "somebody whole" + " with a gap between arm and body" * gaps
+        shown = "a gap between arm and body" if gaps else "somebody whole"
         raise UserError(f"No photograph in {data} shows {shown}; choose another --suite.")
     return parts
 
