@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -105,6 +106,13 @@ def _are_numbers(values: object) -> bool:
     )
 
 
+def _require_folder(path: Path) -> None:
+    with suppress(OSError):
+        if path.is_dir():
+            return
+    raise UserError(f"{path} is no folder of descriptions; check its path.")
+
+
 def read_info(
     model: Path, metadata: Mapping[str, str], descriptions: Path | None = None
 ) -> ModelInfo:
@@ -118,11 +126,11 @@ def read_info(
     Raises:
         UserError: there is no description, or it is malformed, or `descriptions` is no folder.
     """
+    if descriptions:
+        _require_folder(descriptions)
     beside = model.with_suffix(".toml")
     elsewhere = [descriptions / beside.name] if descriptions else []
     try:
-        if descriptions and not descriptions.is_dir():
-            raise UserError(f"{descriptions} is no folder of descriptions; check its path.")
         for path in (*elsewhere, beside):
             if path.is_file():
                 import tomllib

@@ -24,13 +24,15 @@ def find_gaps(
 
     Args:
         alpha_hw: uint8 (H, W), 0..255.
-        widest: gaps are narrower than so many pixels of a row.
+        widest: gaps are about that narrow, in pixels of a row.
         smallest: gaps of fewer pixels are left out.
 
     Returns:
         Whether each pixel is in a gap, (H, W), and the gaps' middles, (2, N): x and y.
     """
-    across = round(widest) | 1
+    if not alpha_hw.size:
+        return np.zeros(alpha_hw.shape, np.bool_), np.zeros((2, 0))
+    across = min(round(widest), alpha_hw.shape[1]) | 1
     person = np.pad(np.where(alpha_hw > 127, np.uint8(1), np.uint8(0)), [(0, 0), (across, across)])
     closed = cv2.morphologyEx(person, cv2.MORPH_CLOSE, np.ones((1, across), np.uint8))
     between = np.ascontiguousarray((closed - person)[:, across:-across])

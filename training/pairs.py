@@ -330,8 +330,6 @@ def person_of(name: str, image: Image, alpha: Image) -> Portrait:
 def _gaps(alpha: Image, top: int, head: float) -> npt.NDArray[np.float64]:
     """The middles, (2, M), of the gaps between arms and body, of whose head that is the height."""
     chin, hips = (round(top + heads * head) for heads in GAP_HEADS)
-    if chin >= len(alpha):
-        return np.zeros((2, 0))
     middles = find_gaps(alpha[chin:hips], GAP_WIDTH * head, GAP_AREA * head * head)[1]
     return np.asarray(middles + np.array([[0], [chin]]), np.float64)
 

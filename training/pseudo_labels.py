@@ -210,6 +210,8 @@ def _run(options: argparse.Namespace) -> None:
                 unreadable.append(path)
             else:
                 yield found
+        if len(unreadable) == len(photos):
+            raise UserError(f"No photograph in {options.photos} can be decoded; give others.")
 
     with (
         open_engine("auto", options.teacher, descriptions=options.descriptions) as teacher,

@@ -89,13 +89,15 @@ def check_target(target: Path, *, overwrite: bool) -> None:
     """Make sure that a file can come under a name.
 
     Raises:
-        UserError: a folder stands there, or a file that may not be replaced, or its folder does
-            not exist.
+        UserError: a folder, a device or a pipe stands there, or a file that may not be replaced,
+            or its folder does not exist.
     """
     if target.is_dir():
         raise UserError(f"{target} is a folder, expected a file name for the output.")
     if not overwrite:
         require_free(target)
+    if target.exists() and not target.is_file():
+        raise UserError(f"{target} is a device or a pipe, expected a file name for the output.")
     folder = target.absolute().parent
     if not folder.is_dir():
         raise UserError(f"The folder {folder} does not exist; create it first.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,12 +80,19 @@ def test_mistakes_are_named(
         ((photos, tmp_path / "out", *teacher, "--least", "nan"), "expected a number from 0 to 1"),
         ((photos, tmp_path / "out", "--teacher", "nobody"), "nobody"),
         ((photos, tmp_path / "out", *teacher, "--descriptions", tmp_path / "no"), "check its path"),
+        ((photos, tmp_path / "out", *teacher, "--descriptions", "o" * 300), "check its path"),
         ((photos, tmp_path / "out", "--teacher", "portrait"), "cannot contradict itself"),
     ]:
         assert command(*arguments) == 2, arguments
         assert sentence in capsys.readouterr().err
     assert command(photos, tmp_path / ("o" * 300), *teacher) == 2
     assert "too long" in capsys.readouterr().err
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (photos / "broken.jpg").rename(broken / "broken.jpg")
+    assert command(broken, tmp_path / "out", *teacher) == 2
+    assert "No photograph in" in capsys.readouterr().err
+    shutil.rmtree(broken)
     (photos / "wall.png").write_bytes((photos / "astronaut.png").read_bytes())
     assert command(photos, tmp_path / "out", *teacher) == 2
     assert "several pictures named wall" in capsys.readouterr().err

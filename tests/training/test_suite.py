@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from seg_stream.engines.models import DEFAULT
+from seg_stream.engines.models import DEFAULT, find_model
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.errors import UserError
 from seg_stream.training.evaluation.command import app
@@ -62,6 +65,31 @@ def test_gaps_between_arm_and_body_are_shown_and_scored(data: Path, tmp_path: Pa
     with open_engine("auto", DEFAULT) as engine:
         filled = [gap_filled(predict(engine, case.frame_bgr), case.alpha_hw) for case in cases]
     assert scores["gap_filled"] == pytest.approx(np.mean(filled), abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["[/red]", "../escaped"])
+def test_a_models_name_is_text_and_no_path(data: Path, tmp_path: Path, name: str) -> None:
+    shutil.copy(find_model(DEFAULT), tmp_path / "mine.onnx")
+    with open_engine("auto", DEFAULT) as engine:
+        info = replace(engine.info, name=name)
+    described = "\n".join(
+        f"{key} = {json.dumps(value)}" for key, value in asdict(info).items() if value is not None
+    )
+    (tmp_path / "mine.toml").write_text(described)
+    arguments = [str(tmp_path / "mine.onnx"), "--data", str(data), "--worst", str(tmp_path / "w")]
+    result = CliRunner().invoke(app, [*arguments, "--descriptions", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert name in result.stdout
+    assert len(list((tmp_path / "w").iterdir())) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes on Windows")
+def test_a_pipe_is_not_replaced_by_the_figures(data: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    result = CliRunner().invoke(app, ["--data", str(data), "--json", str(tmp_path / "pipe")])
+    assert result.exit_code == 2
+    assert "is a device or a pipe" in result.stderr
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_part_without_gaps_has_no_score_for_them(data: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from seg_stream.engines.models import DEFAULT
@@ -128,15 +129,15 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             with console.status("Composing the suite"):
                 suite = _compose(task.suite, task.data, task.split)
             for engine, report in zip(engines, reports, strict=True):
-                with console.status(f"Scoring {report.name}"):
-                    sheet = task.worst / f"{report.name}.png" if task.worst else None
+                with console.status(f"Scoring {escape(report.name)}"):
+                    sheet = task.worst / f"{Path(report.name).name}.png" if task.worst else None
                     score_suite(engine, suite, report, sheet)
             case = next(iter(suite.values()))[0]
             with console.status("Timing"):
                 for report, median_ms in zip(reports, time_engines(engines, case), strict=True):
                     report.latency_ms = median_ms
         for clip in task.clips:
-            with console.status(f"Measuring flicker on {clip.name}"):
+            with console.status(f"Measuring flicker on {escape(clip.name)}"):
                 measure_flicker(engines, clip, reports)
     return reports
 
@@ -159,13 +160,13 @@ def _print(reports: list[Report]) -> None:
         table.add_column(title)
     for part in parts:
         for title in ("IoU", "F", "MAD", *(["gaps"] if part in gaps else [])):
-            table.add_column(f"{part}\n{title}", justify="right")
+            table.add_column(f"{escape(part)}\n{title}", justify="right")
     if parts:
         table.add_column("ms", justify="right")
     for clip in clips:
-        table.add_column(f"flicker\n{clip}", justify="right")
+        table.add_column(f"flicker\n{escape(clip)}", justify="right")
     for report in reports:
-        cells = [report.name, report.input]
+        cells = [escape(report.name), report.input]
         for part in parts:
             scores = report.suite[part]
             cells += [

@@ -101,7 +101,7 @@ def score_suite(
     if len(report.suite) > 1:
         report.suite["all"] = _together(list(report.suite.values()))
     if worst:
-        cv2.imwrite(str(worst), np.vstack(sheets))
+        worst.write_bytes(cv2.imencode(".png", np.vstack(sheets))[1].tobytes())
 
 
 def time_engines(engines: list[Engine], case: Case, runs: int = TIMED_RUNS) -> list[float]:
