@@ -31,6 +31,10 @@ class Framing:
     mirror: bool = False
 
 
+Draw = Callable[[Portrait, np.random.Generator], Framing]
+"""Draws a framing of a person."""
+
+
 def draw_webcam(person: Portrait, rng: np.random.Generator) -> Framing:
     """Draw a framing of the `portrait` suite: 16:9 or 4:3, a third to all of the height."""
     return _first_uncut(person, rng, lambda: Framing(
@@ -91,7 +95,7 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
 
 
 def show_gap(
-    draw: Callable[[Portrait, np.random.Generator], Framing],
+    draw: Draw,
     person: Portrait,
     rng: np.random.Generator,
 ) -> Framing:

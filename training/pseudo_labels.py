@@ -32,7 +32,7 @@ from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.evaluation.scores import mask_iou
 from seg_stream.training.evaluation.suite import predict
 from seg_stream.training.pairs import STANDING, read_picture, split_of
-from seg_stream.training.records import grid, picture_row, to_bytes
+from seg_stream.training.records import grid, picture_row, to_bytes, to_png
 
 UPPER_BODY = 0.6
 """The part of a standing person's height on which accord is measured: models for webcams, as the
@@ -145,7 +145,7 @@ def _write(labels: Iterator[Label], folder: Path, least: float) -> tuple[int, in
     for each in labels:
         name = each.path.stem
         shutil.copyfile(each.path, folder / "images" / f"{name}{each.path.suffix.lower()}")
-        (folder / "masks" / f"{name}.png").write_bytes(_png(each.alpha_hw))
+        (folder / "masks" / f"{name}.png").write_bytes(to_png(each.alpha_hw))
         suspect = each.agreement < least or not each.alone
         suspects += suspect
         split = "val" if split_of(name) == "val" else "train"
@@ -160,13 +160,9 @@ def _write(labels: Iterator[Label], folder: Path, least: float) -> tuple[int, in
             tiles = sorted(tiles, key=lambda tile: tile[0])[:SHOWN]
     if tiles:
         sheet = grid([tile for _, tile in tiles], columns=4)
-        (folder / "sheet.png").write_bytes(_png(sheet))
+        (folder / "sheet.png").write_bytes(to_png(sheet))
     (folder / "index.csv").write_text(index.getvalue(), encoding="utf-8")
     return suspects, kept
-
-
-def _png(picture: Image) -> bytes:
-    return cv2.imencode(".png", picture)[1].tobytes()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -84,6 +84,11 @@ def picture_row(frame_bgr: Image, alpha_hw: Image, found_hw: Image) -> Image:
     return np.hstack([frame_bgr, *grey, overlay.astype(np.uint8)])
 
 
+def to_png(picture: Image) -> bytes:
+    """A picture, (H, W) or (H, W, 3) BGR, as the content of a PNG file."""
+    return cv2.imencode(".png", picture)[1].tobytes()
+
+
 def to_bytes(alpha: FloatImage) -> Image:
     """An alpha of 0..1 as 0..255, rounded; what is outside is clipped."""
     return np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)

@@ -12,6 +12,7 @@ import numpy as np
 from seg_stream.engines.contract import Engine
 from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.prepare import prepare
+from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.sources import open_file
 from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.evaluation.scores import (
@@ -22,7 +23,7 @@ from seg_stream.training.evaluation.scores import (
     mask_iou,
 )
 from seg_stream.training.evaluation.suite import Case, as_frame, predict
-from seg_stream.training.records import picture_row, to_bytes
+from seg_stream.training.records import picture_row, to_bytes, to_png
 
 TIMED_RUNS = 100
 WORST = 12
@@ -101,7 +102,7 @@ def score_suite(
     if len(report.suite) > 1:
         report.suite["all"] = _together(list(report.suite.values()))
     if worst:
-        worst.write_bytes(cv2.imencode(".png", np.vstack(sheets))[1].tobytes())
+        write_whole(worst, to_png(np.vstack(sheets)))
 
 
 def time_engines(engines: list[Engine], case: Case, runs: int = TIMED_RUNS) -> list[float]:

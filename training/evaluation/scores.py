@@ -57,9 +57,18 @@ def gap_filled(predicted_hw: FloatImage, alpha_hw: Image) -> float | None:
     A gap is where a row leaves the person and comes back within `WIDEST`; also between a head and a
     raised hand, or two people. Wider ones, as close-ups show, are not counted.
     """
-    height, width = alpha_hw.shape
-    gaps, _ = find_gaps(alpha_hw, WIDEST * height, GAP_AREA * height * width)
+    gaps = _gaps(alpha_hw)
     return 1 - float((predicted_hw[gaps] <= 0.5).mean()) if gaps.any() else None
+
+
+def shows_gap(alpha_hw: Image) -> bool:
+    """Whether there is such a gap in a frame."""
+    return bool(_gaps(alpha_hw).any())
+
+
+def _gaps(alpha_hw: Image) -> Mask:
+    height, width = alpha_hw.shape
+    return find_gaps(alpha_hw, WIDEST * height, GAP_AREA * height * width)[0]
 
 
 def _outline(mask: Mask) -> Mask:

@@ -7,7 +7,6 @@ by its edges.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -23,9 +22,9 @@ from seg_stream.pipeline.frame import Frame
 from seg_stream.pipeline.prepare import prepare
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
-from seg_stream.training.evaluation.scores import gap_filled
+from seg_stream.training.evaluation.scores import shows_gap
 from seg_stream.training.framing import (
-    Framing,
+    Draw,
     draw_photographed,
     draw_webcam,
     place,
@@ -95,7 +94,7 @@ def photographed_suite(
             whole = [person for person in whole if person.gap_xy.size]
         cases = _cases(whole, None, draw)
         if gaps:
-            cases = [case for case in cases if gap_filled(unit(case.alpha_hw), case.alpha_hw) == 0]
+            cases = [case for case in cases if shows_gap(case.alpha_hw)]
         if cases:
             parts[name] = cases
     if not parts:
@@ -107,7 +106,7 @@ def photographed_suite(
 def _cases(
     people: list[Portrait],
     rooms: list[Image] | None,
-    draw: Callable[[Portrait, np.random.Generator], Framing] = draw_webcam,
+    draw: Draw = draw_webcam,
 ) -> list[Case]:
     """Each person in front of rooms, or of their own surroundings."""
     cases = []
