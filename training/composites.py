@@ -11,6 +11,7 @@ import numpy as np
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.arms import add_arms
+from seg_stream.training.clothes import dye_clothes
 from seg_stream.training.framing import (
     draw_photographed,
     draw_varied,
@@ -33,6 +34,8 @@ and its true edges."""
 GAPS = 0.4
 """How often the person is one with a gap between arm and body, and the frame shows it: by chance
 one sample in twelve did, and networks filled nine gaps of ten."""
+DYED = 0.3
+"""How often a person's clothes are dyed."""
 ARMS = 0.25
 """How often a person gets drawn arms."""
 SHADOWS = 0.3
@@ -75,7 +78,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
     else:
         gap = rng.random() < GAPS
         person = _pick(cast.with_gaps if gap else cast, rng)
-        if kind > 1 - PHOTOGRAPHED and person.cut_xy.size == 0:
+        if kind > 1 - PHOTOGRAPHED:
             frame, alpha = _photographed(person, size, rng, gap)
         else:
             frame, alpha = _put(person, room(cast.rooms, size, rng), size, rng, gap)
@@ -183,8 +186,12 @@ def _photographed(
 ) -> tuple[FloatImage, FloatImage]:
     """A part of the photograph as it is."""
     draw = partial(show_gap, draw_photographed) if gap else draw_photographed
-    colour, matte = place(person, draw(person, rng), size, original=True)
-    return colour.astype(np.float32), unit(matte)
+    framing = draw(person, rng)
+    colour, matte = place(person, framing, size, original=True)
+    frame, alpha = colour.astype(np.float32), unit(matte)
+    if rng.random() < DYED:
+        frame = dye_clothes(frame, alpha, person, framing, rng)
+    return frame, alpha
 
 
 def _put(
@@ -199,6 +206,8 @@ def _put(
     framing = show_gap(draw, person, rng) if gap else draw(person, rng)
     colour, matte = place(person, framing, size)
     foreground, alpha = colour.astype(np.float32), unit(matte)
+    if rng.random() < DYED:
+        foreground = dye_clothes(foreground, alpha, person, framing, rng)
     if rng.random() < ARMS:
         foreground, alpha = add_arms(foreground, alpha, person, framing, rng)
     foreground = camera.match_light(foreground, alpha, background, rng)

@@ -93,12 +93,19 @@ def pair_folders(data: Path) -> dict[str, Path]:
     """Find the folders of image/mask pairs: `data` itself, or those right below it.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or two have the same name.
     """
     if not data.is_dir():
         raise UserError(f"The data folder {data} does not exist; check the path.")
     below = sorted(path for path in data.iterdir() if not path.name.startswith("."))
-    found = {path.name: path for path in (data, *below) if (path / "images").is_dir()}
+    whole = data.absolute()  # "." has no name
+    folders = [path for path in (whole, *below) if (path / "images").is_dir()]
+    found = {path.name: path for path in folders}
+    if len(found) < len(folders):
+        raise UserError(
+            f"{data} has pairs, and so has the folder '{whole.name}' in it; give one of them "
+            "another name."
+        )
     if not found:
         raise UserError(
             f"{data} has no pairs to train on; expected a folder with images/ and masks/ (or "

@@ -50,6 +50,16 @@ def test_several_folders_or_one_are_found(folder: Path, tmp_path: Path) -> None:
         pair_folders(tmp_path / "nowhere")
 
 
+def test_a_folder_named_like_its_parent_does_not_hide_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    assert list(pair_folders(Path())) == ["ccp"]
+    shutil.copytree(folder.parent / "headshots", folder / "ccp")
+    with pytest.raises(UserError, match="'ccp' in it; give one of them another name"):
+        pair_folders(folder)
+
+
 def test_a_corrupt_file_is_skipped_and_named(folder: Path) -> None:
     (folder / "images" / "p1.jpg").write_bytes(b"not a picture")
     people = load_people(folder, "train")

@@ -83,6 +83,27 @@ def test_a_models_name_is_text_and_no_path(data: Path, tmp_path: Path, name: str
     assert len(list((tmp_path / "w").iterdir())) == 1
 
 
+def test_models_of_the_same_name_are_told_apart(data: Path, tmp_path: Path) -> None:
+    for run in ("a", "b"):
+        (tmp_path / run).mkdir()
+        shutil.copy(find_model(DEFAULT), tmp_path / run / "mine.onnx")
+    models = [str(tmp_path / run / "mine.onnx") for run in ("a", "b")]
+    report, worst = tmp_path / "report.json", tmp_path / "worst"
+    arguments = ["--data", str(data), "--json", str(report), "--worst", str(worst)]
+    result = CliRunner().invoke(app, [*models, *arguments])
+    assert result.exit_code == 0, result.output
+    assert [model["name"] for model in json.loads(report.read_text())["models"]] == models
+    assert len(list(worst.iterdir())) == 2
+
+
+def test_a_folder_with_the_name_of_all_parts_is_refused(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    (tmp_path / "data" / "headshots").rename(tmp_path / "data" / "all")
+    result = CliRunner().invoke(app, ["--data", str(tmp_path / "data")])
+    assert result.exit_code == 2
+    assert "in a folder 'all', as all parts together are called; rename it" in result.stderr
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes on Windows")
 def test_a_pipe_is_not_replaced_by_the_figures(data: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,12 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from seg_stream.engines.contract import Engine
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.sinks.part_file import check_target, write_whole
 from seg_stream.training.evaluation.report import (
+    ALL,
     Report,
     measure_flicker,
     new_report,
@@ -124,13 +127,14 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             )
             for model in task.models
         ]
-        reports = [new_report(engine) for engine in engines]
+        reports = _reports(engines, task.models)
         if task.data:
             with console.status("Composing the suite"):
                 suite = _compose(task.suite, task.data, task.split)
             for engine, report in zip(engines, reports, strict=True):
                 with console.status(f"Scoring {escape(report.name)}"):
-                    sheet = task.worst / f"{Path(report.name).name}.png" if task.worst else None
+                    file = re.sub(r"[^\w.-]", "_", report.name) + ".png"
+                    sheet = task.worst / file if task.worst else None
                     score_suite(engine, suite, report, sheet)
             case = next(iter(suite.values()))[0]
             with console.status("Timing"):
@@ -142,10 +146,26 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
     return reports
 
 
+def _reports(engines: list[Engine], models: list[str]) -> list[Report]:
+    """A report for each; models of the same name are called by their paths."""
+    reports = [new_report(engine) for engine in engines]
+    names = [report.name for report in reports]
+    for report, model in zip(reports, models, strict=True):
+        if names.count(report.name) > 1:
+            report.name = model
+    return reports
+
+
 def _compose(suite: Suite, data: Path, split: str) -> dict[str, list[Case]]:
     if suite in (Suite.PHOTOGRAPHED, Suite.GAPS):
-        return photographed_suite(data, split, gaps=suite == Suite.GAPS)
-    return portrait_suite(data, split, indoors=suite == Suite.INDOORS)
+        parts = photographed_suite(data, split, gaps=suite == Suite.GAPS)
+    else:
+        parts = portrait_suite(data, split, indoors=suite == Suite.INDOORS)
+    if ALL in parts and len(parts) > 1:
+        raise UserError(
+            f"{data} has pairs in a folder '{ALL}', as all parts together are called; rename it."
+        )
+    return parts
 
 
 def _print(reports: list[Report]) -> None:

@@ -27,6 +27,8 @@ from seg_stream.training.records import picture_row, to_bytes, to_png
 
 TIMED_RUNS = 100
 WORST = 12
+ALL = "all"
+"""What the parts of a suite together are called."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,13 @@ def score_suite(
             worst_iou=float(lowest),
             boundary_f=float(outline),
             alpha_error=float(error),
-            gap_filled=float(np.mean(gaps)) if gaps else None,
+            gap_filled=_mean(gaps),
             frames=len(values),
             gap_frames=len(gaps),
         )
         sheets += [row for _, row in sorted(rows, key=lambda item: item[0])[:WORST]]
     if len(report.suite) > 1:
-        report.suite["all"] = _together(list(report.suite.values()))
+        report.suite[ALL] = _together(list(report.suite.values()))
     if worst:
         write_whole(worst, to_png(np.vstack(sheets)))
 
@@ -137,17 +139,18 @@ def measure_flicker(engines: list[Engine], clip: Path, reports: list[Report]) ->
         report.flicker[clip.name] = error
 
 
-def _together(parts: list[Scores]) -> Scores:
-    def mean(name: str) -> float:
-        return float(np.mean([getattr(part, name) for part in parts]))
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
+
+def _together(parts: list[Scores]) -> Scores:
     gaps = [part.gap_filled for part in parts if part.gap_filled is not None]
     return Scores(
-        iou=mean("iou"),
+        iou=float(np.mean([part.iou for part in parts])),
         worst_iou=min(part.worst_iou for part in parts),
-        boundary_f=mean("boundary_f"),
-        alpha_error=mean("alpha_error"),
-        gap_filled=float(np.mean(gaps)) if gaps else None,
+        boundary_f=float(np.mean([part.boundary_f for part in parts])),
+        alpha_error=float(np.mean([part.alpha_error for part in parts])),
+        gap_filled=_mean(gaps),
         frames=sum(part.frames for part in parts),
         gap_frames=sum(part.gap_frames for part in parts),
     )
