@@ -52,4 +52,5 @@ def dye_clothes(
     tone = ycc[..., 0].astype(np.float32)
     folds = (tone - np.median(tone[sure])) * rng.choice([-1, 1]) * rng.uniform(0.5, 1.5)
     weight = np.minimum(cv2.GaussianBlur(cloth, (0, 0), 1.0), alpha_hw)[..., None]
-    return np.asarray(colour + weight * (dye + folds[..., None] - colour), np.float32)
+    painted = np.clip(dye + folds[..., None], 0, 255)
+    return np.asarray(colour + weight * (painted - colour), np.float32)

@@ -235,6 +235,7 @@ def test_clothes_are_dyed_and_neither_faces_nor_rooms(seed: int, original: bool)
     framing = draw_photographed(person, rng)
     picture, matte = place(person, framing, (128, 96), original)
     dyed = dye_clothes(picture.astype(np.float32), unit(matte), person, framing, rng)
+    assert 0 <= dyed.min() <= dyed.max() <= 255
     changed = np.abs(dyed - picture).max(axis=2)
     assert (changed[matte == 0] == 0).all(), "the room"
     skin = cv2.erode((picture[..., 2] > 180).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0

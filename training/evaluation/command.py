@@ -114,7 +114,7 @@ def seg_eval(
         typer.echo(f"seg-eval: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
-        typer.echo(f"seg-eval: {error.filename} cannot be written ({error.strerror}).", err=True)
+        typer.echo(f"seg-eval: {error.filename}: {error.strerror}; check the path.", err=True)
         raise typer.Exit(2) from error
 
 
