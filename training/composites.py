@@ -29,8 +29,10 @@ ROOM_WEIGHTS = {"interior": 0.2, "room": 0.3, "hdri": 0.2, "shop": 0.15, "street
 """How often a kind of background is drawn; kinds not named here have weight 0.2."""
 
 PHOTOGRAPHED = 0.45
-"""How often people whose photograph shows them whole stay in it: no composite has its shared light
+"""How often people whom their photograph shows whole stay in it: no composite has its shared light
 and its true edges."""
+PHOTOGRAPHED_CUT = 0.15
+"""How often the others stay in theirs: most of the portraits were taken before one blue wall."""
 GAPS = 0.4
 """How often the person is one with a gap between arm and body, and the frame shows it: by chance
 one sample in twelve did, and networks filled nine gaps of ten."""
@@ -78,7 +80,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
     else:
         gap = rng.random() < GAPS
         person = _pick(cast.with_gaps if gap else cast, rng)
-        if kind > 1 - PHOTOGRAPHED:
+        if kind > 1 - (PHOTOGRAPHED_CUT if person.cut_xy.size else PHOTOGRAPHED):
             frame, alpha = _photographed(person, size, rng, gap)
         else:
             frame, alpha = _put(person, room(cast.rooms, size, rng), size, rng, gap)
@@ -184,13 +186,15 @@ def _pick(cast: Cast, rng: np.random.Generator) -> Portrait:
 def _photographed(
     person: Portrait, size: Size, rng: np.random.Generator, gap: bool
 ) -> tuple[FloatImage, FloatImage]:
-    """A part of the photograph as it is."""
+    """A part of the photograph, the clothes perhaps dyed."""
     draw = partial(show_gap, draw_photographed) if gap else draw_photographed
     framing = draw(person, rng)
     colour, matte = place(person, framing, size, original=True)
     frame, alpha = colour.astype(np.float32), unit(matte)
     if rng.random() < DYED:
-        frame = dye_clothes(frame, alpha, person, framing, rng)
+        own = place(person, framing, size)[0].astype(np.float32)
+        dyed = dye_clothes(own, alpha, person, framing, rng)
+        frame = np.clip(frame + alpha[..., None] * (dyed - own), 0, 255)
     return frame, alpha
 
 

@@ -31,6 +31,9 @@ class Framing:
     mirror: bool = False
 
 
+HEADS_HIGH = 1.15
+"""A frame inside a photograph is at least so many heads high, if the photograph allows it."""
+
 Draw = Callable[[Portrait, np.random.Generator], Framing]
 """Draws a framing of a person."""
 
@@ -72,7 +75,11 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
     """
     rows, columns = person.image_bgr.shape[:2]
     aspect = float(rng.choice([16 / 9, 4 / 3, 1.0], p=[0.5, 0.4, 0.1]))
-    frame_rows = min(rows, columns / aspect) * rng.uniform(0.6, 1.0)
+    enough = HEADS_HIGH * person.head
+    while aspect > 1 and columns / aspect < enough:  # a close portrait: a wide frame cuts the head
+        aspect = 4 / 3 if aspect > 4 / 3 else 1.0
+    largest = min(rows, columns / aspect)
+    frame_rows = largest * rng.uniform(max(0.6, min(1.0, enough / largest)), 1.0)
     # The frame ends above the photograph's lower edge, and shows at least half of the head …
     most = min(1 + 0.5 * person.head / frame_rows, (rows - person.top) / frame_rows)
     least = min(most, max(0.35, 1 - person.top / frame_rows))  # … and begins below the upper edge.

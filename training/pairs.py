@@ -98,7 +98,8 @@ def pair_folders(data: Path) -> dict[str, Path]:
     if not data.is_dir():
         raise UserError(f"The data folder {data} does not exist; check the path.")
     below = sorted(path for path in data.iterdir() if not path.name.startswith("."))
-    whole = data.absolute()  # "." has no name
+    # "." has no name; resolve() would rename a folder that is a link.
+    whole = Path(os.path.abspath(data))  # noqa: PTH100
     folders = [path for path in (whole, *below) if (path / "images").is_dir()]
     found = {path.name: path for path in folders}
     if len(found) < len(folders):

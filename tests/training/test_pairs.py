@@ -55,6 +55,8 @@ def test_a_folder_named_like_its_parent_does_not_hide_it(
 ) -> None:
     monkeypatch.chdir(folder)
     assert list(pair_folders(Path())) == ["ccp"]
+    monkeypatch.chdir(folder / "images")
+    assert list(pair_folders(Path(".."))) == ["ccp"]
     shutil.copytree(folder.parent / "headshots", folder / "ccp")
     with pytest.raises(UserError, match="'ccp' in it; give one of them another name"):
         pair_folders(folder)

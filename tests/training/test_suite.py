@@ -83,17 +83,29 @@ def test_a_models_name_is_text_and_no_path(data: Path, tmp_path: Path, name: str
     assert len(list((tmp_path / "w").iterdir())) == 1
 
 
-def test_models_of_the_same_name_are_told_apart(data: Path, tmp_path: Path) -> None:
-    for run in ("a", "b"):
-        (tmp_path / run).mkdir()
-        shutil.copy(find_model(DEFAULT), tmp_path / run / "mine.onnx")
-    models = [str(tmp_path / run / "mine.onnx") for run in ("a", "b")]
-    report, worst = tmp_path / "report.json", tmp_path / "worst"
-    arguments = ["--data", str(data), "--json", str(report), "--worst", str(worst)]
+def test_models_of_the_same_name_are_told_apart(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "here").mkdir()
+    models = ["../a/mine.onnx", "../a_mine.onnx"]
+    monkeypatch.chdir(tmp_path / "here")
+    for model in models:
+        shutil.copy(find_model(DEFAULT), model)
+    arguments = ["--data", str(data), "--json", "report.json", "--worst", "worst"]
     result = CliRunner().invoke(app, [*models, *arguments])
     assert result.exit_code == 0, result.output
-    assert [model["name"] for model in json.loads(report.read_text())["models"]] == models
-    assert len(list(worst.iterdir())) == 2
+    scored = json.loads(Path("report.json").read_text())["models"]
+    assert [model["name"] for model in scored] == models
+    sheets = sorted(path.name for path in Path("worst").iterdir())
+    assert sheets == ["1-a_mine.onnx.png", "2-a_mine.onnx.png"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "worst").touch()
+    result = CliRunner().invoke(app, ["--data", str(data), "--worst", str(tmp_path / "worst")])
+    assert result.exit_code == 2
+    assert "worst cannot be used (File exists); check it." in result.stderr
 
 
 def test_a_folder_with_the_name_of_all_parts_is_refused(data: Path, tmp_path: Path) -> None:
@@ -101,7 +113,7 @@ def test_a_folder_with_the_name_of_all_parts_is_refused(data: Path, tmp_path: Pa
     (tmp_path / "data" / "headshots").rename(tmp_path / "data" / "all")
     result = CliRunner().invoke(app, ["--data", str(tmp_path / "data")])
     assert result.exit_code == 2
-    assert "in a folder 'all', as all parts together are called; rename it" in result.stderr
+    assert "as all folders of pairs together are; give it another name" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes on Windows")

@@ -154,7 +154,7 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     assert set(ours["suite"]) == {"ccp", "headshots", "all"}
     assert shipped["name"] == "portrait-lite"
     assert ours["latency_ms"] > 0
-    assert (tmp_path / "worst" / "portrait-lite.png").exists()
+    assert (tmp_path / "worst" / "1-portrait-lite.png").exists()
 
     subprocess.run(
         [*score, "--suite", "photographed", "--json", str(scores), str(onnx)],

@@ -30,6 +30,7 @@ from seg_stream.training.evaluation.report import (
     time_engines,
 )
 from seg_stream.training.evaluation.suite import Case, photographed_suite, portrait_suite
+from seg_stream.training.pairs import pair_folders
 
 app = typer.Typer(add_completion=False)
 
@@ -114,7 +115,8 @@ def seg_eval(
         typer.echo(f"seg-eval: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
-        typer.echo(f"seg-eval: {error.filename}: {error.strerror}; check the path.", err=True)
+        found = error.filename or "A file"
+        typer.echo(f"seg-eval: {found} cannot be used ({error.strerror}); check it.", err=True)
         raise typer.Exit(2) from error
 
 
@@ -131,10 +133,9 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
         if task.data:
             with console.status("Composing the suite"):
                 suite = _compose(task.suite, task.data, task.split)
-            for engine, report in zip(engines, reports, strict=True):
+            for number, (engine, report) in enumerate(zip(engines, reports, strict=True), 1):
                 with console.status(f"Scoring {escape(report.name)}"):
-                    file = re.sub(r"[^\w.-]", "_", report.name) + ".png"
-                    sheet = task.worst / file if task.worst else None
+                    sheet = task.worst / _sheet(number, report.name) if task.worst else None
                     score_suite(engine, suite, report, sheet)
             case = next(iter(suite.values()))[0]
             with console.status("Timing"):
@@ -147,7 +148,7 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
 
 
 def _reports(engines: list[Engine], models: list[str]) -> list[Report]:
-    """A report for each; models of the same name are called by their paths."""
+    """A report for each; models of the same name are called as they were given."""
     reports = [new_report(engine) for engine in engines]
     names = [report.name for report in reports]
     for report, model in zip(reports, models, strict=True):
@@ -156,16 +157,21 @@ def _reports(engines: list[Engine], models: list[str]) -> list[Report]:
     return reports
 
 
+def _sheet(number: int, name: str) -> str:
+    """A file's name for a model's worst frames, another one for each."""
+    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")
+    return f"{number}-{plain[-80:]}.png"
+
+
 def _compose(suite: Suite, data: Path, split: str) -> dict[str, list[Case]]:
-    if suite in (Suite.PHOTOGRAPHED, Suite.GAPS):
-        parts = photographed_suite(data, split, gaps=suite == Suite.GAPS)
-    else:
-        parts = portrait_suite(data, split, indoors=suite == Suite.INDOORS)
-    if ALL in parts and len(parts) > 1:
+    folders = pair_folders(data)
+    if ALL in folders and len(folders) > 1:
         raise UserError(
-            f"{data} has pairs in a folder '{ALL}', as all parts together are called; rename it."
+            f"{folders[ALL]} is called as all folders of pairs together are; give it another name."
         )
-    return parts
+    if suite in (Suite.PHOTOGRAPHED, Suite.GAPS):
+        return photographed_suite(data, split, gaps=suite == Suite.GAPS)
+    return portrait_suite(data, split, indoors=suite == Suite.INDOORS)
 
 
 def _print(reports: list[Report]) -> None:
