@@ -101,6 +101,10 @@ def seg_train(
     except SegStreamError as error:
         typer.echo(f"seg-train: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
+    except OSError as error:
+        found = error.filename or "A file"
+        typer.echo(f"seg-train: {found} cannot be used ({error.strerror}); check it.", err=True)
+        raise typer.Exit(2) from error
     except KeyboardInterrupt:
         typer.echo(f"seg-train: interrupted; the same command resumes {out}.", err=True)
         raise typer.Exit(130) from None

@@ -115,7 +115,7 @@ def _crop(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
     picture = pictures[int(rng.integers(len(pictures)))]
     height, width = picture.shape[:2]
     crop = rng.uniform(0.25, 1.0)
-    h, w = int(height * crop), int(width * crop * rng.uniform(0.6, 1.0))
+    h, w = max(1, int(height * crop)), max(1, int(width * crop * rng.uniform(0.6, 1.0)))
     y, x = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
     view = cv2.resize(picture[y : y + h, x : x + w], size, interpolation=cv2.INTER_AREA)
     if rng.random() < 0.5:

@@ -92,11 +92,12 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
         else (person.head_x, columns - person.head_x)
     )
     left, right = (side / frame_columns for side in beside)
+    first, last = max(0.0, 1 - right), min(1.0, left)
     return Framing(
         aspect=aspect,
         heads=height * frame_rows / person.head,
         height=height,
-        centre=rng.uniform(max(0.0, 1 - right), min(1.0, left)),
+        centre=rng.uniform(min(first, last), last),  # the same but for rounding, in a narrow one
         mirror=mirror,
     )
 

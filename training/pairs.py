@@ -40,6 +40,9 @@ VALIDATION_BACKGROUNDS = (
 )
 """Name prefixes of those that a run is validated in, whole scenes, so that it is not trained in."""
 
+ROOM_ROWS = 480
+"""Rooms are kept at most so high."""
+
 STANDING = 1.65
 """A person this many times as high as wide stands, 7.5 heads high; others show head and shoulders.
 It parts the street photographs (1.7 and more) from the portraits (1.63 and less)."""
@@ -179,7 +182,7 @@ def load_people(folder: Path, split: str, suspects: bool = False) -> People:
 
 
 def load_backgrounds(folder: Path, split: str = "train") -> dict[str, list[Image]]:
-    """Rooms by kind (the file name's first word), BGR, at most 480 rows.
+    """Rooms by kind (the file name's first word), BGR, at most `ROOM_ROWS` rows.
 
     No room is in two splits. Where no file has a name of `VALIDATION_BACKGROUNDS`, every tenth one
     that is not for tests is for validation; a single one is for both.
@@ -196,10 +199,10 @@ def load_backgrounds(folder: Path, split: str = "train") -> dict[str, list[Image
         image = read_picture(path)
         if image is None:
             raise UserError(f"{path} is not a picture; expected a photograph of a room.")
-        scale = 480 / image.shape[0]
-        if scale < 1:
-            smaller = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-            image = smaller
+        rows, columns = image.shape[:2]
+        if rows > ROOM_ROWS:
+            size = (max(1, round(columns * ROOM_ROWS / rows)), ROOM_ROWS)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         rooms.setdefault(path.name.split("_")[0], []).append(np.asarray(image, np.uint8))
     if not rooms:
         raise UserError(

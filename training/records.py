@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import FloatImage, Image
 from seg_stream.training.composites import Cast, compose
 from seg_stream.training.settings import TrainSettings
@@ -25,7 +26,7 @@ def draw_samples(cast: Cast, settings: TrainSettings, path: Path) -> None:
     for i in range(40):
         rgb, alpha = compose(cast, settings.size, np.random.default_rng([settings.seed, 0, i]))
         tiles.append(np.hstack([rgb[:, :, ::-1], cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR)]))
-    cv2.imwrite(str(path), grid(tiles, columns=5))
+    write_whole(path, to_png(grid(tiles, columns=5)))
 
 
 def grid(tiles: list[Image], columns: int) -> Image:
@@ -73,7 +74,7 @@ def draw_predictions(
         picture_row(rgb[..., ::-1].astype(np.uint8), to_bytes(true[..., 0]), to_bytes(predicted))
         for rgb, true, predicted in zip(unit, alpha, found, strict=True)
     ]
-    cv2.imwrite(str(path), grid(rows, columns=2))
+    write_whole(path, to_png(grid(rows, columns=2)))
 
 
 def picture_row(frame_bgr: Image, alpha_hw: Image, found_hw: Image) -> Image:

@@ -14,6 +14,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -69,6 +70,7 @@ def train(
     if not casts:
         say("Reading the data.")
         casts = read_casts(settings, ("train", "val"), say)
+    _begin(settings, out, done)
     people, held_out = casts
     draw_samples(people, settings, out / "samples.png")
     feed = partial(
@@ -82,7 +84,7 @@ def train(
     last, log = out / "last.keras", out / "log.csv"
     if done:
         say(f"Resuming after epoch {done}.")
-        model = keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
+        model = _load_last(last)
         if not _jit():  # as it is now, not as it was where the run began
             model.jit_compile = False
     else:
@@ -151,6 +153,20 @@ def _street(people: dict[str, list[Portrait]]) -> dict[str, list[Image]]:
     """What stands beside the people, as one more kind of room."""
     views = [view for portraits in people.values() for view in streets(portraits)]
     return {"street": views} if views else {}
+
+
+def _load_last(last: Path) -> keras.Model:
+    """The model with its optimiser, as it was after the last epoch."""
+    import keras
+
+    try:
+        return keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
+    except Exception as error:  # Keras raises almost anything on a file that is no model
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"{last} is damaged ({reason}); go on from best.keras with --start-from, in another "
+            "--out."
+        ) from None
 
 
 def _new_model(settings: TrainSettings) -> keras.Model:
@@ -226,51 +242,67 @@ def read_log(log: Path) -> list[dict[str, str]]:
     """The epochs of a run so far, by column; empty before the first."""
     if not log.exists():
         return []
-    with log.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with log.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(
+            f"{log} is not what seg-train writes ({error}); give another --out."
+        ) from None
 
 
 def _open_folder(settings: TrainSettings, out: Path) -> int:
     """Make the run's folder, or find out how many epochs are done in it."""
-    import keras
-
     try:
         out.mkdir(parents=True, exist_ok=True)
-        path = out / "settings.json"
         done = len(read_log(out / "log.csv")) if (out / "last.keras").exists() else 0
         if done:
-            earlier = read_settings(path)
+            earlier = read_settings(out / "settings.json")
             if changed := _difference(earlier, settings):
                 raise UserError(
                     f"{out} holds a run with other settings ({changed}); give them again to "
                     "resume it, or another --out."
                 )
-        elif found := [
-            name
-            for name in ("log.csv", "best.keras", "final.keras", "settings.json")
-            if (out / name).exists()
-        ]:
-            if not _is_unfinished(out):
-                raise UserError(
-                    f"{out} holds {found[0]} but no run to resume; choose another --out."
-                )
+        else:
+            _require_free(out)
+    except OSError as error:
+        raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
+    return done
+
+
+def _begin(settings: TrainSettings, out: Path, done: int) -> None:
+    """Write down what the run is, once nothing speaks against it any more."""
+    import keras
+
+    try:
+        if not done:  # what an interrupted first epoch has left
             (out / "log.csv").unlink(missing_ok=True)
         text = {
             "settings": settings.model_dump(mode="json"),
             "keras": keras.__version__,
             "backend": keras.backend.backend(),
         }
-        write_whole(path, (json.dumps(text, indent=2) + "\n").encode())
+        write_whole(out / "settings.json", (json.dumps(text, indent=2) + "\n").encode())
     except OSError as error:
         raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
-    return done
 
 
-def _is_unfinished(out: Path) -> bool:
-    """Whether the folder is of a run that was interrupted in its first epoch."""
-    return (out / "settings.json").exists() and not any(
-        (out / name).exists() for name in ("best.keras", "final.keras")
-    )
+def _require_free(out: Path) -> None:
+    """Refuse a folder with files of the same names, but for a run interrupted in its first epoch.
+
+    Raises:
+        UserError: something else would be replaced.
+    """
+    weights = ("best.keras", "final.keras")
+    names = ("log.csv", *weights, "last.keras", "settings.json")
+    found = [name for name in names if (out / name).exists()]
+    if not found:
+        return
+    with suppress(UserError):
+        read_settings(out / "settings.json")
+        if not any(name in found for name in weights):
+            return
+    raise UserError(f"{out} holds {found[0]} but no run to resume; choose another --out.")
 
 
 def read_settings(path: Path) -> TrainSettings:

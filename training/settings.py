@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -48,7 +48,7 @@ class TrainSettings(BaseModel):
     """A folder of image/mask pairs, or one that holds several of them, and `backgrounds/`."""
     backgrounds: Path | None = None
     """Photographs of rooms; `backgrounds` in the data folder by default."""
-    weights: dict[str, PositiveFloat] = {}
+    weights: dict[str, Annotated[float, Field(ge=1e-6, le=1e6)]] = {}
     """How often each folder of pairs is drawn; 1 for those not named."""
     suspects: bool = False
     """Also use the pairs that an index calls suspect."""
@@ -80,7 +80,7 @@ class TrainSettings(BaseModel):
     """Epochs without a better validation loss after which training stops."""
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     """What layers compute in; the halves are for GPUs, and the weights stay float32."""
-    seed: int = Field(default=7, ge=0)
+    seed: int = Field(default=7, ge=0, lt=2**32)
     workers: PositiveInt = 2
     """Threads that compose samples; any number gives the same samples."""
 

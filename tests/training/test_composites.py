@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -227,6 +228,26 @@ def test_light_is_matched_to_the_person_whatever_its_share_of_the_frame() -> Non
         for i in range(200)
     ]
     assert 0.95 < np.mean(gains) < 1.05
+
+
+def test_a_narrow_close_portrait_has_a_frame(cast: Cast) -> None:
+    """As wide as its photograph: that there is one place for it alone depends on rounding."""
+    narrow = np.zeros((256, 145, 3), np.uint8)
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        person = replace(
+            cast.people["headshots"][0],
+            image_bgr=narrow, top=24, head=127.6, head_x=rng.uniform(30, 110),
+        )  # fmt: skip
+        assert 0 <= draw_photographed(person, rng).centre <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1000), (1000, 1), (2, 3)])
+def test_rooms_may_be_of_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    cv2.imwrite(str(tmp_path / "thin_1.jpg"), np.full((size[1], size[0], 3), 90, np.uint8))
+    rooms = load_backgrounds(tmp_path)
+    for seed in range(30):
+        assert room(rooms, (64, 48), np.random.default_rng(seed)).shape == (48, 64, 3)
 
 
 @pytest.fixture(scope="module")

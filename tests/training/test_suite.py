@@ -21,6 +21,7 @@ from seg_stream.training.evaluation.command import app
 from seg_stream.training.evaluation.report import new_report, score_suite
 from seg_stream.training.evaluation.scores import gap_filled
 from seg_stream.training.evaluation.suite import photographed_suite, portrait_suite, predict
+from tests.clips import hopping, write_video
 from tests.training.data import draw_person, write_data
 
 
@@ -106,6 +107,29 @@ def test_a_file_in_the_place_of_a_folder_is_named(data: Path, tmp_path: Path) ->
     result = CliRunner().invoke(app, ["--data", str(data), "--worst", str(tmp_path / "worst")])
     assert result.exit_code == 2
     assert "worst cannot be used (File exists); check it." in result.stderr
+
+
+def test_a_sheet_that_cannot_be_written_is_named_before_anything_is_scored(
+    data: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "1-portrait-lite.png").mkdir()
+    result = CliRunner().invoke(app, ["--data", str(data), "--worst", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "1-portrait-lite.png is a folder" in result.stderr
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_clips_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
+    clips = [tmp_path / folder / "clip.mp4" for folder in ("a", "b")]
+    for clip in clips:
+        clip.parent.mkdir()
+        write_video(clip, [hopping(i) for i in range(3)])
+    report = tmp_path / "report.json"
+    arguments = [f"--video={clip}" for clip in clips]
+    result = CliRunner().invoke(app, [*arguments, "--json", str(report)])
+    assert result.exit_code == 0, result.output
+    (scored,) = json.loads(report.read_text())["models"]
+    assert list(scored["flicker"]) == ["clip.mp4", str(clips[1])]
 
 
 def test_a_folder_with_the_name_of_all_parts_is_refused(data: Path, tmp_path: Path) -> None:

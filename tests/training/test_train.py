@@ -255,6 +255,9 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
             "--share is 2.0, which does not fit: input should be less than or equal",
         ),
         (["--backgrounds", "."], "has no .jpg background"),
+        (["--backgrounds", "b" * 300], "cannot be used (File name too long); check it."),
+        (["--weight", "ccp=1e308"], "--weight is 1e+308, which does not fit"),
+        (["--seed", "99999999999999"], "--seed is 99999999999999, which does not fit"),
     ],
 )
 def test_bad_settings_end_with_one_sentence(
@@ -278,14 +281,47 @@ def test_a_loss_that_is_no_number_stops_the_run(
     assert not (out / "final.keras").exists()
 
 
-def test_what_is_no_run_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "files", [["settings.json", "best.keras"], ["settings.json", "log.csv"], ["last.keras"]]
+)
+def test_what_is_no_run_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: list[str]
+) -> None:
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
     out.mkdir()
-    (out / "settings.json").write_text("{}")
-    (out / "best.keras").write_text("mine")
+    for name in files:
+        (out / name).write_text("{}")
     said = refused(command(data, out, 1), capsys)
     assert "but no run to resume" in said
-    assert (out / "best.keras").read_text() == "mine"
+    assert sorted(path.name for path in out.iterdir()) == sorted(files)
+    assert all((out / name).read_text() == "{}" for name in files)
+
+
+def test_a_run_is_begun_once_its_data_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    refused(command(tmp_path / "nothing", out, 1), capsys)
+    assert not list(out.iterdir())
+
+
+def test_a_damaged_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    assert train(command(data, out, 1)) == 0
+    capsys.readouterr()
+    last = out / "last.keras"
+    last.write_bytes(last.read_bytes()[:500])
+    assert "last.keras is damaged" in refused(command(data, out, 2), capsys)
+    (out / "log.csv").write_bytes(b"\xff\xfe\n\xff")
+    assert "log.csv is not what seg-train writes" in refused(command(data, out, 2), capsys)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_a_run_may_have_any_name(tmp_path: Path) -> None:
+    out = tmp_path / os.fsdecode(b"run_\xff\xfe")
+    assert train(command(write_data(tmp_path / "data"), out, 1)) == 0
+    assert (out / "samples.png").stat().st_size > 1000
+    assert (out / "predictions.png").stat().st_size > 1000
 
 
 def test_missing_data_end_with_one_sentence(

@@ -20,7 +20,7 @@ from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.engines.select import open_engine
 from seg_stream.pipeline.errors import SegStreamError, UserError
-from seg_stream.pipeline.sinks.part_file import check_target, write_whole
+from seg_stream.pipeline.sinks.part_file import PartFile, check_target, write_whole
 from seg_stream.training.evaluation.report import (
     ALL,
     Report,
@@ -87,7 +87,9 @@ def seg_eval(
     descriptions: Annotated[
         Path | None, typer.Option(help="Folder of NAME.toml for models of other projects.")
     ] = None,
-    threads: Annotated[int, typer.Option(help="Threads of each network.")] = available_cores(),
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Threads of each network.")
+    ] = available_cores(),
     json_path: Annotated[
         Path | None, typer.Option("--json", help="Write all figures here.")
     ] = None,
@@ -99,10 +101,10 @@ def seg_eval(
     try:
         if data is None and not video:
             raise UserError("There is nothing to score on; give --data, or --video, or both.")
-        if json_path:
-            check_target(json_path, overwrite=True)
         if worst:
             worst.mkdir(parents=True, exist_ok=True)
+        if json_path:
+            check_target(json_path, overwrite=True)
         reports = _measure(
             _Task(models or [DEFAULT], data, split.value, suite, video or [], worst),
             descriptions,
@@ -130,12 +132,12 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             for model in task.models
         ]
         reports = _reports(engines, task.models)
+        sheets = [_sheet(task.worst, i, report.name) for i, report in enumerate(reports, 1)]
         if task.data:
             with console.status("Composing the suite"):
                 suite = _compose(task.suite, task.data, task.split)
-            for number, (engine, report) in enumerate(zip(engines, reports, strict=True), 1):
+            for engine, report, sheet in zip(engines, reports, sheets, strict=True):
                 with console.status(f"Scoring {escape(report.name)}"):
-                    sheet = task.worst / _sheet(number, report.name) if task.worst else None
                     score_suite(engine, suite, report, sheet)
             case = next(iter(suite.values()))[0]
             with console.status("Timing"):
@@ -157,10 +159,14 @@ def _reports(engines: list[Engine], models: list[str]) -> list[Report]:
     return reports
 
 
-def _sheet(number: int, name: str) -> str:
-    """A file's name for a model's worst frames, another one for each."""
-    plain = re.sub(r"[^\w.-]+", "_", name).strip("._")
-    return f"{number}-{plain[-80:]}.png"
+def _sheet(folder: Path | None, number: int, name: str) -> Path | None:
+    """A file for a model's worst frames, another one for each."""
+    if folder is None:
+        return None
+    plain = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII).strip("._")
+    sheet = folder / f"{number}-{plain[-80:]}.png"
+    PartFile(sheet, overwrite=True).discard()  # known now, not once all is scored
+    return sheet
 
 
 def _compose(suite: Suite, data: Path, split: str) -> dict[str, list[Case]]:

@@ -136,7 +136,8 @@ def measure_flicker(engines: list[Engine], clip: Path, reports: list[Report]) ->
     if frames < 2:
         raise UserError(f"{clip} has {frames} frames; flicker needs two or more.")
     for report, error in zip(reports, flicker.means(), strict=True):
-        report.flicker[clip.name] = error
+        name = str(clip) if clip.name in report.flicker else clip.name
+        report.flicker[name] = error
 
 
 def _mean(values: list[float]) -> float | None:
