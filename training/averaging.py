@@ -154,7 +154,8 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # It imports this module too, for `average`.
-    from seg_stream.training.run import read_casts, read_settings
+    from seg_stream.training.run import read_casts
+    from seg_stream.training.run_folder import read_settings
 
     try:
         if options.out.exists():

@@ -9,19 +9,15 @@ norms measured again, ready for `seg-export`.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
-from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.pipeline.types import Image
 from seg_stream.training.averaging import average, build, keeps_generic, load_weights, save
 from seg_stream.training.composites import Cast
@@ -37,7 +33,8 @@ from seg_stream.training.pairs import (
     streets,
 )
 from seg_stream.training.records import draw_curves, draw_predictions, draw_samples
-from seg_stream.training.settings import TrainSettings, option
+from seg_stream.training.run_folder import begin, open_folder, read_log
+from seg_stream.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +59,7 @@ def train(
     _require_keras()
     import keras
 
-    done = _open_folder(settings, out)
+    done = open_folder(settings, out)
     keras.utils.set_random_seed(settings.seed)
     keras.config.set_dtype_policy(
         "float32" if settings.precision == "float32" else f"mixed_{settings.precision}"
@@ -70,7 +67,7 @@ def train(
     if not casts:
         say("Reading the data.")
         casts = read_casts(settings, ("train", "val"), say)
-    _begin(settings, out, done)
+    begin(settings, out, done)
     people, held_out = casts
     draw_samples(people, settings, out / "samples.png")
     feed = partial(
@@ -236,93 +233,6 @@ def _keep_best(model: keras.Model, loss: float, out: Path) -> None:
 def _out_of_patience(log: Path, patience: int) -> bool:
     losses = [float(row["val_loss"]) for row in read_log(log)]
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
-
-
-def read_log(log: Path) -> list[dict[str, str]]:
-    """The epochs of a run so far, by column; empty before the first."""
-    if not log.exists():
-        return []
-    try:
-        with log.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(
-            f"{log} is not what seg-train writes ({error}); give another --out."
-        ) from None
-
-
-def _open_folder(settings: TrainSettings, out: Path) -> int:
-    """Make the run's folder, or find out how many epochs are done in it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        done = len(read_log(out / "log.csv")) if (out / "last.keras").exists() else 0
-        if done:
-            earlier = read_settings(out / "settings.json")
-            if changed := _difference(earlier, settings):
-                raise UserError(
-                    f"{out} holds a run with other settings ({changed}); give them again to "
-                    "resume it, or another --out."
-                )
-        else:
-            _require_free(out)
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
-    return done
-
-
-def _begin(settings: TrainSettings, out: Path, done: int) -> None:
-    """Write down what the run is, once nothing speaks against it any more."""
-    import keras
-
-    try:
-        if not done:  # what an interrupted first epoch has left
-            (out / "log.csv").unlink(missing_ok=True)
-        text = {
-            "settings": settings.model_dump(mode="json"),
-            "keras": keras.__version__,
-            "backend": keras.backend.backend(),
-        }
-        write_whole(out / "settings.json", (json.dumps(text, indent=2) + "\n").encode())
-    except OSError as error:
-        raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
-
-
-def _require_free(out: Path) -> None:
-    """Refuse a folder with files of the same names, but for a run interrupted in its first epoch.
-
-    Raises:
-        UserError: something else would be replaced.
-    """
-    weights = ("best.keras", "final.keras")
-    names = ("log.csv", *weights, "last.keras", "settings.json")
-    found = [name for name in names if (out / name).exists()]
-    if not found:
-        return
-    with suppress(UserError):
-        read_settings(out / "settings.json")
-        if not any(name in found for name in weights):
-            return
-    raise UserError(f"{out} holds {found[0]} but no run to resume; choose another --out.")
-
-
-def read_settings(path: Path) -> TrainSettings:
-    """The settings of a run, from its folder's `settings.json`.
-
-    Raises:
-        UserError: there is no such file, or another program wrote it.
-    """
-    try:
-        return TrainSettings.model_validate(json.loads(path.read_text())["settings"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise UserError(
-            f"{path} is not what seg-train writes, so there is no run to go on from; name another "
-            "folder."
-        ) from None
-
-
-def _difference(earlier: TrainSettings, now: TrainSettings) -> str:
-    before, after = earlier.resumed_by, now.resumed_by
-    return ", ".join(f"{option(key)} {before[key]}" for key in before if before[key] != after[key])
 
 
 def _cosine(peak: float, epochs: int) -> Callable[[int], float]:
