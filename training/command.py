@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -102,9 +103,9 @@ def seg_train(
         typer.echo(f"seg-train: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
-        found = error.filename or "A file"
-        typer.echo(f"seg-train: {found} cannot be used ({error.strerror}); check it.", err=True)
-        raise typer.Exit(2) from error
+        found, reason = error.filename or "A file", error.strerror or error
+        typer.echo(f"seg-train: {found} cannot be used ({reason}); check it.", err=True)
+        raise typer.Exit(1 if error.errno in (errno.ENOSPC, errno.EIO) else 2) from error
     except KeyboardInterrupt:
         typer.echo(f"seg-train: interrupted; the same command resumes {out}.", err=True)
         raise typer.Exit(130) from None

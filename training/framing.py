@@ -76,7 +76,7 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
     rows, columns = person.image_bgr.shape[:2]
     aspect = float(rng.choice([16 / 9, 4 / 3, 1.0], p=[0.5, 0.4, 0.1]))
     enough = HEADS_HIGH * person.head
-    while aspect > 1 and columns / aspect < enough:  # a close portrait: a wide frame cuts the head
+    while aspect > 1 and columns / aspect < enough:  # a close portrait, lower than its head
         aspect = 4 / 3 if aspect > 4 / 3 else 1.0
     largest = min(rows, columns / aspect)
     frame_rows = largest * rng.uniform(max(0.6, min(1.0, enough / largest)), 1.0)

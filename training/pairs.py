@@ -101,15 +101,16 @@ def pair_folders(data: Path) -> dict[str, Path]:
     if not data.is_dir():
         raise UserError(f"The data folder {data} does not exist; check the path.")
     below = sorted(path for path in data.iterdir() if not path.name.startswith("."))
-    # "." has no name; resolve() would rename a folder that is a link.
-    whole = Path(os.path.abspath(data))  # noqa: PTH100
-    folders = [path for path in (whole, *below) if (path / "images").is_dir()]
-    found = {path.name: path for path in folders}
-    if len(found) < len(folders):
-        raise UserError(
-            f"{data} has pairs, and so has the folder '{whole.name}' in it; give one of them "
-            "another name."
-        )
+    found = {path.name: path for path in below if (path / "images").is_dir()}
+    if (data / "images").is_dir():
+        # "." has no name of its own; resolve() would rename a folder that is a link.
+        name = Path(os.path.abspath(data)).name  # noqa: PTH100
+        if name in found:
+            raise UserError(
+                f"{data} has pairs, and so has the folder '{name}' in it; give one of them "
+                "another name."
+            )
+        found = {name: data, **found}
     if not found:
         raise UserError(
             f"{data} has no pairs to train on; expected a folder with images/ and masks/ (or "

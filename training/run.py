@@ -79,16 +79,14 @@ def train(
     )
     unchanging = feed(held_out, samples=settings.validation, seed=settings.seed + 1, vary=False)
     last, log = out / "last.keras", out / "log.csv"
-    if done:
-        say(f"Resuming after epoch {done}.")
-        model = _load_last(last)
-        if not _jit():  # as it is now, not as it was where the run began
-            model.jit_compile = False
-    else:
-        model = _new_model(settings)
-        if settings.start_from:  # kept: until the end the file may be another
-            save(model, out / "start.keras", include_optimizer=False)
     if done < settings.epochs and not _out_of_patience(log, settings.patience):
+        if done:
+            say(f"Resuming after epoch {done}.")
+            model = _load_last(last)
+        else:
+            model = _new_model(settings)
+            if settings.start_from:  # kept: until the end the file may be another
+                save(model, out / "start.keras", include_optimizer=False)
         model.fit(
             feed(people, samples=settings.samples, seed=settings.seed, epoch=done),
             validation_data=unchanging,
@@ -157,13 +155,16 @@ def _load_last(last: Path) -> keras.Model:
     import keras
 
     try:
-        return keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
+        model = keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
     except Exception as error:  # Keras raises almost anything on a file that is no model
         reason = str(error).partition("\n")[0]
         raise UserError(
-            f"{last} is damaged ({reason}); go on from best.keras with --start-from, in another "
-            "--out."
+            f"{last} cannot be loaded ({reason or type(error).__name__}); go on from best.keras "
+            "with --start-from, in another --out."
         ) from None
+    if not _jit():  # as it is now, not as it was where the run began
+        model.jit_compile = False
+    return model
 
 
 def _new_model(settings: TrainSettings) -> keras.Model:

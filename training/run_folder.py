@@ -11,6 +11,15 @@ from seg_stream.pipeline.errors import UserError
 from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.training.settings import TrainSettings, option
 
+WRITTEN = (
+    *("log.csv", "best.keras", "final.keras", "last.keras", "start.keras", "settings.json"),
+    *("samples.png", "curves.png", "predictions.png"),
+)
+"""The files of a run."""
+
+NUMBERS = ("loss", "iou", "val_loss", "val_iou", "learning_rate")
+"""What its log has of each epoch."""
+
 
 def open_folder(settings: TrainSettings, out: Path) -> int:
     """Make the run's folder, or find out how many epochs are done in it.
@@ -36,7 +45,7 @@ def open_folder(settings: TrainSettings, out: Path) -> int:
 
 
 def begin(settings: TrainSettings, out: Path, done: int) -> None:
-    """Write down what the run is, once nothing speaks against it any more.
+    """Write down what the run is, once its folder and its data are known to be right.
 
     Raises:
         UserError: the folder cannot be written.
@@ -66,10 +75,13 @@ def read_log(log: Path) -> list[dict[str, str]]:
         return []
     try:
         with log.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            _ = int(row["epoch"]), [float(row[name]) for name in NUMBERS]
+        return rows
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
-            f"{log} is not what seg-train writes ({error}); give another --out."
+            f"{log} is not what seg-train writes ({error!r}); mend it, or give another --out."
         ) from None
 
 
@@ -94,14 +106,14 @@ def _require_free(out: Path) -> None:
     Raises:
         UserError: something else would be replaced.
     """
-    weights = ("best.keras", "final.keras")
-    names = ("log.csv", *weights, "last.keras", "settings.json")
-    found = [name for name in names if (out / name).exists()]
+    found = [name for name in WRITTEN if (out / name).exists()]
     if not found:
         return
     with suppress(UserError):
         read_settings(out / "settings.json")
-        if not any(name in found for name in weights):
+        log = out / "log.csv"  # is there, and empty, before the best weights are
+        begun = log.exists() or "best.keras" not in found
+        if begun and "final.keras" not in found and not read_log(log):
             return
     raise UserError(f"{out} holds {found[0]} but no run to resume; choose another --out.")
 

@@ -141,8 +141,8 @@ def test_people_often_stay_where_they_were_photographed(cast: Cast) -> None:
     assert 4 < stay("headshots") < 25, "those that the picture cuts seldom do"
 
 
-def test_a_close_portrait_is_framed_with_its_head(cast: Cast) -> None:
-    """In its own surroundings; a wide frame inside such a photograph is lower than the head."""
+def test_a_frame_in_a_close_portrait_is_higher_than_the_head(cast: Cast) -> None:
+    """A wide frame inside such a photograph would be lower."""
     for person in cast.people["headshots"]:
         for seed in range(20):
             framing = draw_photographed(person, np.random.default_rng(seed))

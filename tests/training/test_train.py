@@ -154,7 +154,7 @@ def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> Non
     assert set(ours["suite"]) == {"ccp", "headshots", "all"}
     assert shipped["name"] == "portrait-lite"
     assert ours["latency_ms"] > 0
-    assert (tmp_path / "worst" / "1-portrait-lite.png").exists()
+    assert (tmp_path / "worst" / "2-portrait-lite.png").exists()
 
     subprocess.run(
         [*score, "--suite", "photographed", "--json", str(scores), str(onnx)],
@@ -282,7 +282,13 @@ def test_a_loss_that_is_no_number_stops_the_run(
 
 
 @pytest.mark.parametrize(
-    "files", [["settings.json", "best.keras"], ["settings.json", "log.csv"], ["last.keras"]]
+    "files",
+    [
+        ["settings.json", "best.keras"],
+        ["settings.json", "log.csv"],
+        ["last.keras"],
+        ["start.keras"],
+    ],
 )
 def test_what_is_no_run_is_left_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], files: list[str]
@@ -311,9 +317,36 @@ def test_a_damaged_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
     capsys.readouterr()
     last = out / "last.keras"
     last.write_bytes(last.read_bytes()[:500])
-    assert "last.keras is damaged" in refused(command(data, out, 2), capsys)
-    (out / "log.csv").write_bytes(b"\xff\xfe\n\xff")
-    assert "log.csv is not what seg-train writes" in refused(command(data, out, 2), capsys)
+    assert "last.keras cannot be loaded" in refused(command(data, out, 2), capsys)
+    assert train(command(data, out, 1, "--share", "1")) == 0, "there is nothing to go on with"
+    capsys.readouterr()
+    log = (out / "log.csv").read_bytes()
+    for damaged in (b"\xff\xfe\n\xff", log[:-20], b"a,b\n1,2\n"):
+        (out / "log.csv").write_bytes(damaged)
+        assert "log.csv is not what seg-train writes" in refused(command(data, out, 2), capsys)
+        assert (out / "log.csv").read_bytes() == damaged
+
+
+def test_a_run_interrupted_in_its_first_epoch_begins_anew(tmp_path: Path) -> None:
+    """Also where the best weights are saved and only the log's line is missing."""
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    assert train(command(data, out, 1)) == 0
+    (out / "final.keras").unlink()
+    (out / "log.csv").write_text("")
+    assert train(command(data, out, 1)) == 0
+    assert len(rows(out)) == 1
+
+
+def test_the_log_of_a_run_whose_weights_are_gone_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    assert train(command(data, out, 1)) == 0
+    for path in out.glob("*.keras"):
+        path.unlink()
+    capsys.readouterr()
+    assert "no run to resume" in refused(command(data, out, 1), capsys)
+    assert len(rows(out)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")

@@ -143,9 +143,11 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             with console.status("Timing"):
                 for report, median_ms in zip(reports, time_engines(engines, case), strict=True):
                     report.latency_ms = median_ms
+        names = [clip.name for clip in task.clips]
         for clip in task.clips:
+            name = str(clip) if names.count(clip.name) > 1 else clip.name
             with console.status(f"Measuring flicker on {escape(clip.name)}"):
-                measure_flicker(engines, clip, reports)
+                measure_flicker(engines, clip, reports, name)
     return reports
 
 

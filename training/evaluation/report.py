@@ -120,8 +120,8 @@ def time_engines(engines: list[Engine], case: Case, runs: int = TIMED_RUNS) -> l
     return [float(np.median(times)) for times in times_ms]
 
 
-def measure_flicker(engines: list[Engine], clip: Path, reports: list[Report]) -> None:
-    """Fill in each model's warping error on a clip, from the network's plain masks.
+def measure_flicker(engines: list[Engine], clip: Path, reports: list[Report], name: str) -> None:
+    """Fill in each model's warping error on a clip of that name, from the network's plain masks.
 
     Raises:
         UserError: the clip cannot be read, or has fewer than two frames.
@@ -136,7 +136,6 @@ def measure_flicker(engines: list[Engine], clip: Path, reports: list[Report]) ->
     if frames < 2:
         raise UserError(f"{clip} has {frames} frames; flicker needs two or more.")
     for report, error in zip(reports, flicker.means(), strict=True):
-        name = str(clip) if clip.name in report.flicker else clip.name
         report.flicker[name] = error
 
 
