@@ -11,3 +11,8 @@ class UserError(SegStreamError):
 
 class Stopped(SegStreamError):  # noqa: N818  # nothing went wrong
     """The run was asked to stop, and what was not whole was thrown away."""
+
+
+def unusable(error: OSError) -> str:
+    """Which file cannot be used, and why: the beginning of a sentence."""
+    return f"{error.filename or 'A file'} cannot be used ({error.strerror or error})"

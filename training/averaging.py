@@ -11,8 +11,8 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,15 +51,23 @@ def load_weights(model: keras.Model, path: Path, use: str) -> None:
     """
     import keras
 
-    try:
+    with refused(path, use, "give a .keras file of the same architecture and width"):
         earlier = keras.models.load_model(path, compile=False, safe_mode=True)
         model.set_weights(earlier.get_weights())
+
+
+@contextmanager
+def refused(path: Path, use: str, advice: str) -> Iterator[None]:
+    """Make one sentence of what goes wrong with a .keras file.
+
+    Raises:
+        UserError: it "cannot be" `use`, why, and `advice`.
+    """
+    try:
+        yield
     except Exception as error:  # Keras raises almost anything on a file that is no model
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{path} cannot be {use} ({reason}); give a .keras file of the same architecture and "
-            "width."
-        ) from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise UserError(f"{path} cannot be {use} ({reason}); {advice}.") from None
 
 
 def average(shares: Mapping[Path, float], people: Cast, settings: TrainSettings) -> keras.Model:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from seg_stream.export.command import parse_size
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import SegStreamError, UserError, unusable
 from seg_stream.training.networks import ARCHITECTURES, WITH_BODY
 from seg_stream.training.run import train
 from seg_stream.training.settings import TrainSettings, checked_settings, named_number
@@ -103,8 +103,7 @@ def seg_train(
         typer.echo(f"seg-train: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
-        found, reason = error.filename or "A file", error.strerror or error
-        typer.echo(f"seg-train: {found} cannot be used ({reason}); check it.", err=True)
+        typer.echo(f"seg-train: {unusable(error)}; check it.", err=True)
         raise typer.Exit(1 if error.errno in (errno.ENOSPC, errno.EIO) else 2) from error
     except KeyboardInterrupt:
         typer.echo(f"seg-train: interrupted; the same command resumes {out}.", err=True)

@@ -74,10 +74,11 @@ def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
     A photograph in portrait format has little room beside the person: most fill the frame's height.
     """
     rows, columns = person.image_bgr.shape[:2]
-    aspect = float(rng.choice([16 / 9, 4 / 3, 1.0], p=[0.5, 0.4, 0.1]))
+    aspects = (16 / 9, 4 / 3, 1.0)
+    drawn = float(rng.choice(aspects, p=[0.5, 0.4, 0.1]))
     enough = HEADS_HIGH * person.head
-    while aspect > 1 and columns / aspect < enough:  # a close portrait, lower than its head
-        aspect = 4 / 3 if aspect > 4 / 3 else 1.0
+    fitting = (each for each in aspects if each <= drawn and columns / each >= enough)
+    aspect = next(fitting, 1.0)  # a wide frame in a close portrait would be lower than the head
     largest = min(rows, columns / aspect)
     frame_rows = largest * rng.uniform(max(0.6, min(1.0, enough / largest)), 1.0)
     # The frame ends above the photograph's lower edge, and shows at least half of the head …

@@ -36,24 +36,24 @@ def grid(tiles: list[Image], columns: int) -> Image:
     return np.vstack([np.hstack(padded[i : i + columns]) for i in range(0, len(padded), columns)])
 
 
-def draw_curves(log: list[dict[str, str]], path: Path) -> None:
+def draw_curves(log: list[dict[str, float]], path: Path) -> None:
     """Plot loss, IoU and learning rate over the epochs of a run."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    epochs = [int(row["epoch"]) + 1 for row in log]
+    epochs = [row["epoch"] + 1 for row in log]
     for i, (name, label) in enumerate((("loss", "loss"), ("iou", "IoU"))):
         axes = figure.add_subplot(1, 3, i + 1)
-        axes.plot(epochs, [float(row[name]) for row in log], label="training")
-        axes.plot(epochs, [float(row[f"val_{name}"]) for row in log], label="validation")
+        axes.plot(epochs, [row[name] for row in log], label="training")
+        axes.plot(epochs, [row[f"val_{name}"] for row in log], label="validation")
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)
         axes.legend()
     axes = figure.add_subplot(1, 3, 3)
-    axes.plot(epochs, [float(row["learning_rate"]) for row in log])
+    axes.plot(epochs, [row["learning_rate"] for row in log])
     axes.set_xlabel("epoch")
     axes.set_ylabel("learning rate")
     axes.grid(alpha=0.3)

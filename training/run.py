@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import Image
-from seg_stream.training.averaging import average, build, keeps_generic, load_weights, save
+from seg_stream.training.averaging import (
+    average,
+    build,
+    keeps_generic,
+    load_weights,
+    refused,
+    save,
+)
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import batches
 from seg_stream.training.losses import iou, matte_loss
@@ -154,14 +161,8 @@ def _load_last(last: Path) -> keras.Model:
     """The model with its optimiser, as it was after the last epoch."""
     import keras
 
-    try:
+    with refused(last, "loaded", "go on from best.keras with --start-from, in another --out"):
         model = keras.models.load_model(last, custom_objects=_custom(), safe_mode=True)
-    except Exception as error:  # Keras raises almost anything on a file that is no model
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{last} cannot be loaded ({reason or type(error).__name__}); go on from best.keras "
-            "with --start-from, in another --out."
-        ) from None
     if not _jit():  # as it is now, not as it was where the run began
         model.jit_compile = False
     return model
@@ -227,12 +228,12 @@ def _require_finite(epoch: int, logs: dict[str, float]) -> None:
 
 def _keep_best(model: keras.Model, loss: float, out: Path) -> None:
     """Save the averaged weights if they are the best yet."""
-    if all(loss < float(row["val_loss"]) for row in read_log(out / "log.csv")):
+    if all(loss < row["val_loss"] for row in read_log(out / "log.csv")):
         save(model, out / "best.keras", include_optimizer=False)
 
 
 def _out_of_patience(log: Path, patience: int) -> bool:
-    losses = [float(row["val_loss"]) for row in read_log(log)]
+    losses = [row["val_loss"] for row in read_log(log)]
     return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
 
 

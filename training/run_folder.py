@@ -12,12 +12,19 @@ from seg_stream.pipeline.sinks.part_file import write_whole
 from seg_stream.training.settings import TrainSettings, option
 
 WRITTEN = (
-    *("log.csv", "best.keras", "final.keras", "last.keras", "start.keras", "settings.json"),
-    *("samples.png", "curves.png", "predictions.png"),
+    "log.csv",
+    "best.keras",
+    "final.keras",
+    "last.keras",
+    "start.keras",
+    "settings.json",
+    "samples.png",
+    "curves.png",
+    "predictions.png",
 )
 """The files of a run."""
 
-NUMBERS = ("loss", "iou", "val_loss", "val_iou", "learning_rate")
+COLUMNS = ("epoch", "loss", "iou", "val_loss", "val_iou", "learning_rate")
 """What its log has of each epoch."""
 
 
@@ -65,7 +72,7 @@ def begin(settings: TrainSettings, out: Path, done: int) -> None:
         raise UserError(f"{out} cannot be written ({error.strerror}); change --out.") from None
 
 
-def read_log(log: Path) -> list[dict[str, str]]:
+def read_log(log: Path) -> list[dict[str, float]]:
     """The epochs of a run so far, by column; empty before the first.
 
     Raises:
@@ -75,10 +82,7 @@ def read_log(log: Path) -> list[dict[str, str]]:
         return []
     try:
         with log.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        for row in rows:
-            _ = int(row["epoch"]), [float(row[name]) for name in NUMBERS]
-        return rows
+            return [{name: float(row[name]) for name in COLUMNS} for row in csv.DictReader(file)]
     except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise UserError(
             f"{log} is not what seg-train writes ({error!r}); mend it, or give another --out."

@@ -116,7 +116,7 @@ def test_a_shipped_model_passes_the_gate_with_nearly_every_layer_in_fp16(name: s
     _, report = checked_fp16(model, info_of(model), read_photographs(None, height, width)[:2])
     assert report.agreement.iou >= MIN_IOU
     assert 0 < report.agreement.max_abs_error < 0.05
-    assert len(report.kept) <= 3, "one or two cheap ones where a mask is at its threshold"
+    assert len(report.kept) <= 1, "a cheap one where a mask is at its threshold"
     assert report.layers + len(report.kept) == len(model.graph.node)
 
 

@@ -15,11 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from seg_stream.engines.contract import Engine
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.engines.select import open_engine
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import SegStreamError, UserError, unusable
 from seg_stream.pipeline.sinks.part_file import PartFile, check_target, write_whole
 from seg_stream.training.evaluation.report import (
     ALL,
@@ -117,8 +116,7 @@ def seg_eval(
         typer.echo(f"seg-eval: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
-        found = error.filename or "A file"
-        typer.echo(f"seg-eval: {found} cannot be used ({error.strerror}); check it.", err=True)
+        typer.echo(f"seg-eval: {unusable(error)}; check it.", err=True)
         raise typer.Exit(2) from error
 
 
@@ -131,7 +129,10 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             )
             for model in task.models
         ]
-        reports = _reports(engines, task.models)
+        reports = [new_report(engine) for engine in engines]
+        names = _told_apart([report.name for report in reports], task.models)
+        for report, name in zip(reports, names, strict=True):
+            report.name = name
         sheets = [_sheet(task.worst, i, report.name) for i, report in enumerate(reports, 1)]
         if task.data:
             with console.status("Composing the suite"):
@@ -143,22 +144,18 @@ def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Repor
             with console.status("Timing"):
                 for report, median_ms in zip(reports, time_engines(engines, case), strict=True):
                     report.latency_ms = median_ms
-        names = [clip.name for clip in task.clips]
-        for clip in task.clips:
-            name = str(clip) if names.count(clip.name) > 1 else clip.name
+        names = _told_apart([clip.name for clip in task.clips], [str(clip) for clip in task.clips])
+        for clip, name in zip(task.clips, names, strict=True):
             with console.status(f"Measuring flicker on {escape(clip.name)}"):
                 measure_flicker(engines, clip, reports, name)
     return reports
 
 
-def _reports(engines: list[Engine], models: list[str]) -> list[Report]:
-    """A report for each; models of the same name are called as they were given."""
-    reports = [new_report(engine) for engine in engines]
-    names = [report.name for report in reports]
-    for report, model in zip(reports, models, strict=True):
-        if names.count(report.name) > 1:
-            report.name = model
-    return reports
+def _told_apart(names: list[str], given: list[str]) -> list[str]:
+    """The names; of those that are there several times, what the user gave instead."""
+    return [
+        path if names.count(name) > 1 else name for name, path in zip(names, given, strict=True)
+    ]
 
 
 def _sheet(folder: Path | None, number: int, name: str) -> Path | None:
