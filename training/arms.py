@@ -70,20 +70,26 @@ def add_arms(
         texture = _texture(colour, alpha_hw, cloth, arm, framing, rng)
         light = rng.uniform(0, 2 * math.pi)
         depth = rng.uniform(0.15, 0.6)
-        limb = np.broadcast_to(skin.astype(np.float32), colour.shape) * _shade(bare, light, depth)
+        limb = np.broadcast_to(skin.astype(np.float32), colour.shape) * shade(bare, light, depth)
         over = unit(dressed)[..., None]
-        limb = limb * (1 - over) + texture * _shade(dressed, light, depth) * over
+        limb = limb * (1 - over) + texture * shade(dressed, light, depth) * over
         cover = np.maximum(unit(bare), unit(dressed))
         if rng.random() < 0.3:
             limb, cover = _smear(limb, cover, arm.head * colour.shape[0], rng)
         body = colour * _shadow(cover, arm.head * colour.shape[0], rng)
-        behind = alpha_hw * (1 - cover)
-        total = cover + behind
-        mixed = limb * cover[..., None] + body * behind[..., None]
-        drawn = mixed / np.maximum(total, 1e-3)[..., None]
-        colour = np.where((cover > 0.004)[..., None], drawn, body).astype(np.float32)
-        alpha_hw = np.asarray(total, np.float32)
+        colour, alpha_hw = lay_over(body, alpha_hw, limb, cover)
     return colour, alpha_hw
+
+
+def lay_over(
+    colour: FloatImage, alpha_hw: FloatImage, part: FloatImage, cover: FloatImage
+) -> tuple[FloatImage, FloatImage]:
+    """Lay a part, (H, W, 3), over a person where `cover`, (H, W) 0..1, says; colour and alpha."""
+    behind = alpha_hw * (1 - cover)
+    total = np.asarray(cover + behind, np.float32)
+    mixed = part * cover[..., None] + colour * behind[..., None]
+    drawn = mixed / np.maximum(total, 1e-3)[..., None]
+    return np.where((cover > 0.004)[..., None], drawn, colour).astype(np.float32), total
 
 
 def _pose(person: Portrait, framing: Framing, side: int, rng: np.random.Generator) -> _Arm:
@@ -179,7 +185,8 @@ def _mean(
     centre = (int(np.clip(x / framing.aspect, 0, 1) * width), int(np.clip(y, 0, 0.97) * height))
     cv2.ellipse(disc, centre, axes, 0, 0, 360, 255, -1)
     weight = unit(disc) * alpha_hw + 1e-4 * alpha_hw + 1e-9
-    return np.asarray(np.average(colour.reshape(-1, 3), axis=0, weights=weight.ravel()), np.float64)
+    total = weight.ravel() @ colour.reshape(-1, 3)
+    return np.asarray(total / weight.sum(), np.float64)
 
 
 def _texture(
@@ -205,7 +212,7 @@ def _texture(
     return np.asarray(share * mixed + (1 - share) * plain, np.float32)
 
 
-def _shade(cover: Image, light: float, depth: float) -> FloatImage:
+def shade(cover: Image, light: float, depth: float) -> FloatImage:
     """Brightness of a round limb: dark towards its outline and away from the light."""
     far = np.asarray(cv2.distanceTransform(cover, cv2.DIST_L2, 3), np.float32)
     most = max(float(np.percentile(far[far > 0], 90)) if (far > 0).any() else 1.0, 1.0)

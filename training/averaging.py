@@ -135,7 +135,7 @@ def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> N
         model(pixels, training=True)
 
 
-def save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None:
+def save(model: keras.Model, path: Path) -> None:
     """Save beside, then rename.
 
     Raises:
@@ -143,7 +143,7 @@ def save(model: keras.Model, path: Path, include_optimizer: bool = True) -> None
     """
     beside = path.with_name(f"{path.stem}.part.keras")
     try:
-        model.save(beside, include_optimizer=include_optimizer)
+        model.save(beside)
         beside.replace(path)
     except OSError as error:
         with suppress(OSError):

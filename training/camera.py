@@ -22,9 +22,9 @@ def match_light(
     `alpha_hw`, (H, W) 0..1, says where in `foreground` the person is.
     """
     strength = rng.uniform(0.0, 0.5)
-    room = background.mean(axis=(0, 1)) + 20
-    weight = alpha_hw[..., None]
-    person = (foreground * weight).sum(axis=(0, 1)) / max(float(weight.sum()), 1.0) + 20
+    room = np.array(cv2.mean(background)[:3]) + 20
+    total = alpha_hw.ravel() @ foreground.reshape(-1, 3)
+    person = total / max(float(alpha_hw.sum()), 1.0) + 20
     gain = np.clip((room / person) ** strength, 0.5, 1.6) * rng.uniform(0.75, 1.25)
     return np.asarray(foreground * gain.astype(np.float32), np.float32)
 

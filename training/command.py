@@ -72,6 +72,9 @@ def seg_train(
     ] = DEFAULT.precision,
     seed: Annotated[int, typer.Option()] = DEFAULT.seed,
     workers: Annotated[int, typer.Option(help="Threads that compose.")] = DEFAULT.workers,
+    processes: Annotated[
+        int, typer.Option(help="Processes that compose instead, as a GPU needs (Linux).")
+    ] = DEFAULT.processes,
 ) -> None:
     """Train a network to find people; an interrupted run is resumed by the same command."""
     try:
@@ -97,6 +100,7 @@ def seg_train(
             precision=precision,
             seed=seed,
             workers=workers,
+            processes=processes,
         )
         final = train(settings, out, typer.echo)
     except SegStreamError as error:

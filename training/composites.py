@@ -7,12 +7,14 @@ from functools import cached_property, partial
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
 from seg_stream.training.arms import add_arms
 from seg_stream.training.clothes import dye_clothes
 from seg_stream.training.framing import (
+    draw_passer,
     draw_photographed,
     draw_varied,
     draw_webcam,
@@ -20,6 +22,7 @@ from seg_stream.training.framing import (
     show_gap,
 )
 from seg_stream.training.pairs import Portrait
+from seg_stream.training.worn import add_worn
 
 Rooms = dict[str, list[Image]]
 Size = tuple[int, int]
@@ -33,13 +36,18 @@ PHOTOGRAPHED = 0.45
 and its true edges."""
 PHOTOGRAPHED_CUT = 0.15
 """How often the others stay in theirs: most of the portraits were taken before one blue wall."""
-GAPS = 0.4
+GAPS = 0.35
 """How often the person is one with a gap between arm and body, and the frame shows it: by chance
 one sample in twelve did, and networks filled nine gaps of ten."""
 DYED = 0.3
 """How often a person's clothes are dyed."""
-ARMS = 0.25
+ARMS = 0.35
 """How often a person gets drawn arms."""
+WORN = 0.25
+"""How often a person gets a drawn hat, headphones or a badge."""
+ALIKE = 0.15
+"""How often the room is a wall of the person's own colour somewhere on the outline: white before
+white has next to no edge, and only the shape of a head or a shoulder says where it is."""
 SHADOWS = 0.3
 """How often a person's shadow falls on the room behind."""
 WALLS = 0.15
@@ -85,7 +93,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
         else:
             frame, alpha = _put(person, room(cast.rooms, size, rng), size, rng, gap)
         if kind < 0.12:  # two people
-            frame, second = _put(_pick(cast, rng), frame, size, rng)
+            frame, second = _put(_pick(cast, rng), frame, size, rng, second=True)
             alpha = np.maximum(alpha, second)
     seen = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
     if rng.random() < 0.06:  # pillarbox or letterbox
@@ -124,11 +132,14 @@ def _crop(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
     return np.asarray(view * tint.astype(np.float32), np.float32)
 
 
-def _wall(size: Size, rng: np.random.Generator) -> FloatImage:
+def _wall(
+    size: Size, rng: np.random.Generator, paint: npt.NDArray[np.float64] | None = None
+) -> FloatImage:
     """A painted wall, often pale, lit unevenly, perhaps with the edges of a door or a corner."""
     width, height = size
-    pale = rng.random() < 0.7
-    paint = rng.uniform(120, 250) * np.exp(rng.normal(0, 0.06 if pale else 0.35, 3))
+    if paint is None:
+        pale = rng.random() < 0.7
+        paint = rng.uniform(120, 250) * np.exp(rng.normal(0, 0.06 if pale else 0.35, 3))
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
     slope = rng.normal(0, 0.15, 2)
@@ -139,6 +150,25 @@ def _wall(size: Size, rng: np.random.Generator) -> FloatImage:
         part = view[:, edge:] if upright else view[edge:]
         part *= np.float32(rng.uniform(0.75, 1.1))
     return view
+
+
+def _on_outline(
+    foreground: FloatImage, alpha_hw: FloatImage, rng: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """About the person's colour, BGR, near some point of the outline."""
+    inside = np.where(alpha_hw > 0.9, np.uint8(1), np.uint8(0))
+    reach = max(3, alpha_hw.shape[0] // 20) | 1
+    ys, xs = np.nonzero(inside > cv2.erode(inside, np.ones((reach, reach), np.uint8)))
+    if not len(ys):
+        return rng.uniform(5, 255, 3)
+    # Rows come in order: half the time a point near the top, of hair or a hat.
+    some = int(rng.integers(len(ys) if rng.random() < 0.5 else max(1, len(ys) // 4)))
+    near = (
+        slice(max(0, ys[some] - reach), ys[some] + reach + 1),
+        slice(max(0, xs[some] - reach), xs[some] + reach + 1),
+    )
+    colour = np.median(foreground[near][inside[near] > 0], axis=0)
+    return np.asarray(colour * np.exp(rng.normal(0, 0.04, 3)), np.float64)
 
 
 def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> FloatImage:
@@ -155,13 +185,19 @@ def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> Floa
 
 
 def _shape(size: Size, rng: np.random.Generator, largest: float) -> Image:
-    """A filled ellipse or box in the lower two thirds; half its sides up to `largest` of `size`."""
+    """An ellipse, box or jagged thing in the lower two thirds, up to twice `largest` of `size`."""
     width, height = size
     mask = np.zeros((height, width), np.uint8)
     centre = (int(rng.integers(width)), int(rng.integers(height // 3, height)))
     axes = tuple(int(rng.uniform(0.05, largest) * side) for side in size)
-    if rng.random() < 0.5:
+    kind = rng.random()
+    if kind < 0.35:
         cv2.ellipse(mask, centre, axes, float(rng.uniform(-30, 30)), 0, 360, 255, -1)
+    elif kind < 0.65:  # leaves, toys
+        turns = np.linspace(0, 2 * np.pi, int(rng.integers(8, 40)), endpoint=False)
+        far = rng.uniform(rng.uniform(0.1, 0.9), 1.0, len(turns))
+        points = np.stack([np.cos(turns), np.sin(turns)], axis=1) * far[:, None] * axes + centre
+        cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 255)
     else:
         box = cv2.boxPoints((centre, (2 * axes[0], 2 * axes[1]), float(rng.normal(0, 10))))
         cv2.fillConvexPoly(mask, np.rint(box).astype(np.int32), 255)
@@ -204,9 +240,12 @@ def _put(
     size: Size,
     rng: np.random.Generator,
     gap: bool = False,
+    second: bool = False,
 ) -> tuple[FloatImage, FloatImage]:
-    """Composite a person over `background`."""
+    """Composite a person over `background`, a room or what shows the first of two people."""
     draw = draw_webcam if rng.random() < 0.5 else draw_varied
+    if second:
+        draw = draw_passer
     framing = show_gap(draw, person, rng) if gap else draw(person, rng)
     colour, matte = place(person, framing, size)
     foreground, alpha = colour.astype(np.float32), unit(matte)
@@ -214,7 +253,11 @@ def _put(
         foreground = dye_clothes(foreground, alpha, person, framing, rng)
     if rng.random() < ARMS:
         foreground, alpha = add_arms(foreground, alpha, person, framing, rng)
+    if rng.random() < WORN:
+        foreground, alpha = add_worn(foreground, alpha, person, framing, rng)
     foreground = camera.match_light(foreground, alpha, background, rng)
+    if not second and rng.random() < ALIKE:  # a new wall would hide the first person
+        background = _wall(size, rng, _on_outline(foreground, alpha, rng))
     if rng.random() < SHADOWS:
         background = camera.throw_shadow(background, alpha, rng)
     frame = foreground * alpha[..., None] + background * (1 - alpha[..., None])

@@ -2,44 +2,119 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 
-from seg_stream.pipeline.types import FloatImage, unit
+from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training.composites import Cast, compose
 
 if TYPE_CHECKING:
     import keras
 
+Size = tuple[int, int]
+"""Width and height."""
+Composer = Callable[[int, Size, int, int, int, int], tuple[Image, Image]]
+"""Which cast, size, seed, epoch, first and count -> pixels and alpha, as `compose_batch`."""
 
-def sample_batch(
-    cast: Cast,
-    size: tuple[int, int],
-    seed: int,
-    epoch: int,
-    first: int,
-    count: int,
-    input_range: int = 255,
-) -> tuple[FloatImage, FloatImage]:
+
+def compose_batch(
+    cast: Cast, size: Size, seed: int, epoch: int, first: int, count: int
+) -> tuple[Image, Image]:
     """Compose `count` samples; sample `i` of epoch `e` depends on (seed, e, i) alone.
 
     Returns:
-        Pixels, float32 (B, H, W, 3) RGB 0..`input_range`, and alpha, float32 (B, H, W, 1) 0..1, for
-        a `size` of (W, H).
+        Pixels, uint8 (B, H, W, 3) RGB, and alpha, uint8 (B, H, W), for a `size` of (W, H).
     """
     pairs = [
         compose(cast, size, np.random.default_rng([seed, epoch, i]))
         for i in range(first, first + count)
     ]
     pixels, alpha = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    return pixels, alpha
+
+
+def sample_batch(
+    cast: Cast,
+    size: Size,
+    seed: int,
+    epoch: int,
+    first: int,
+    count: int,
+    input_range: int = 255,
+) -> tuple[FloatImage, FloatImage]:
+    """Compose `count` samples as a network takes them.
+
+    Returns:
+        Pixels, float32 (B, H, W, 3) RGB 0..`input_range`, and alpha, float32 (B, H, W, 1) 0..1.
+    """
+    return _scaled(*compose_batch(cast, size, seed, epoch, first, count), input_range)
+
+
+def _scaled(pixels: Image, alpha: Image, input_range: int) -> tuple[FloatImage, FloatImage]:
     return pixels.astype(np.float32) * np.float32(input_range / 255), unit(alpha[..., None])
 
 
+@contextmanager
+def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
+    """Compose batches of some of the casts: in so many processes, or where one asks if that is 0.
+
+    The processes are forked and share the casts' memory, so they must begin before a library
+    starts threads of its own that hold locks: before Keras' back end computes anything.
+
+    Raises:
+        UserError: processes are asked for where a process cannot be forked.
+        SegStreamError: one of them ended by itself (most likely it was killed for memory).
+    """
+    if not processes:
+        yield lambda which, *asked: compose_batch(casts[which], *asked)
+        return
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise UserError(
+            "--processes needs a system that can fork processes, as Linux; leave it out here."
+        )
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads, and no use for more
+    forking = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, forking, _adopt, (casts,)) as pool:
+        pool.submit(len, ()).result()  # all are forked with the first call
+        cv2.setNumThreads(threads)
+        try:
+            yield lambda *asked: pool.submit(_compose_adopted, *asked).result()
+        except BrokenProcessPool:
+            raise SegStreamError(
+                "A process that composes samples ended by itself, perhaps for want of memory; the "
+                "same command with fewer --processes resumes the run."
+            ) from None
+
+
+_adopted: Sequence[Cast] = ()
+"""In a forked process, and there alone: what it composes from."""
+
+
+def _adopt(casts: Sequence[Cast]) -> None:
+    global _adopted
+    _adopted = casts
+
+
+def _compose_adopted(
+    which: int, size: Size, seed: int, epoch: int, first: int, count: int
+) -> tuple[Image, Image]:
+    return compose_batch(_adopted[which], size, seed, epoch, first, count)
+
+
 def batches(
-    cast: Cast,
+    composer: Composer,
+    which: int,
     *,
-    size: tuple[int, int],
+    size: Size,
     batch: int,
     samples: int,
     seed: int,
@@ -53,15 +128,17 @@ def batches(
 
     class Composites(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
         def __init__(self) -> None:
-            super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=8)
+            super().__init__(
+                workers=workers, use_multiprocessing=False, max_queue_size=2 * workers + 4
+            )
             self._epoch = epoch
 
         def __len__(self) -> int:
             return samples // batch
 
         def __getitem__(self, index: int) -> tuple[FloatImage, FloatImage]:
-            first = index * batch
-            return sample_batch(cast, size, seed, self._epoch, first, batch, input_range)
+            pair = composer(which, size, seed, self._epoch, index * batch, batch)
+            return _scaled(*pair, input_range)
 
         def on_epoch_end(self, *_: Any) -> None:
             self._epoch += vary

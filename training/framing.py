@@ -68,6 +68,18 @@ def draw_varied(person: Portrait, rng: np.random.Generator) -> Framing:
     return _first_uncut(person, rng, draw)
 
 
+def draw_passer(person: Portrait, rng: np.random.Generator) -> Framing:
+    """Draw a framing for a second person: anywhere, often cut by the frame's side."""
+    return _first_uncut(person, rng, lambda: Framing(
+        aspect=float(rng.choice([16 / 9, 4 / 3])),
+        heads=min(rng.uniform(1.1, 4.2), (person.clear - person.top) / person.head),
+        height=rng.uniform(0.3, 1.05),
+        centre=rng.uniform(-0.1, 1.1),
+        degrees=float(rng.normal(0, 5)),
+        mirror=bool(rng.random() < 0.5),
+    ))  # fmt: skip
+
+
 def draw_photographed(person: Portrait, rng: np.random.Generator) -> Framing:
     """Draw a framing that shows the person in the photograph's own surroundings, inside its edges.
 

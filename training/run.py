@@ -28,7 +28,7 @@ from seg_stream.training.averaging import (
     save,
 )
 from seg_stream.training.composites import Cast
-from seg_stream.training.dataset import batches
+from seg_stream.training.dataset import Composer, batches, composing
 from seg_stream.training.losses import iou, matte_loss
 from seg_stream.training.networks import ARCHITECTURES
 from seg_stream.training.networks.efficientnet_lite import freeze_generic, load_imagenet
@@ -75,53 +75,69 @@ def train(
         say("Reading the data.")
         casts = read_casts(settings, ("train", "val"), say)
     begin(settings, out, done)
-    people, held_out = casts
-    draw_samples(people, settings, out / "samples.png")
-    feed = partial(
-        batches,
-        size=settings.size,
-        batch=settings.batch,
-        workers=settings.workers,
-        input_range=ARCHITECTURES[settings.arch].input_range,
-    )
-    unchanging = feed(held_out, samples=settings.validation, seed=settings.seed + 1, vary=False)
-    last, log = out / "last.keras", out / "log.csv"
-    if done < settings.epochs and not _out_of_patience(log, settings.patience):
-        if done:
-            say(f"Resuming after epoch {done}.")
-            model = _load_last(last)
-        else:
-            model = _new_model(settings)
-            if settings.start_from:  # kept: until the end the file may be another
-                save(model, out / "start.keras", include_optimizer=False)
-        model.fit(
-            feed(people, samples=settings.samples, seed=settings.seed, epoch=done),
-            validation_data=unchanging,
-            epochs=settings.epochs,
-            initial_epoch=done,
-            shuffle=False,
-            verbose=1 if sys.stdout.isatty() else 2,
-            callbacks=[
-                keras.callbacks.LearningRateScheduler(_cosine(settings.rate, settings.epochs)),
-                keras.callbacks.LambdaCallback(on_epoch_end=_require_finite),
-                # Before the averages are swapped in: training goes on from the plain weights.
-                keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: save(model, last)),
-                keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
-                keras.callbacks.LambdaCallback(
-                    on_epoch_end=lambda _, logs: _keep_best(model, logs["val_loss"], out)
-                ),
-                # A line in the log says that all of the epoch's weights are saved.
-                keras.callbacks.CSVLogger(str(log), append=bool(done)),
-                keras.callbacks.LambdaCallback(
-                    on_epoch_end=lambda *_: _after_epoch(model, unchanging, settings, out)
-                ),
-            ],
-        )
+    people = casts[0]
+    if done < settings.epochs and not _out_of_patience(out / "log.csv", settings.patience):
+        with composing(casts, settings.processes) as composer:
+            _fit(settings, out, done, people, composer, say)
     shares = {out / "best.keras": settings.share}
     if settings.share < 1:
         shares[out / "start.keras"] = 1 - settings.share
     save(average(shares, people, settings), out / "final.keras")
     return out / "final.keras"
+
+
+def _fit(
+    settings: TrainSettings,
+    out: Path,
+    done: int,
+    people: Cast,
+    composer: Composer,
+    say: Callable[[str], None],
+) -> None:
+    """Train for the epochs that are not done."""
+    import keras
+
+    draw_samples(people, settings, out / "samples.png")
+    feed = partial(
+        batches,
+        composer,
+        size=settings.size,
+        batch=settings.batch,
+        workers=settings.processes or settings.workers,
+        input_range=ARCHITECTURES[settings.arch].input_range,
+    )
+    unchanging = feed(1, samples=settings.validation, seed=settings.seed + 1, vary=False)
+    last, log = out / "last.keras", out / "log.csv"
+    if done:
+        say(f"Resuming after epoch {done}.")
+        model = _load_last(last)
+    else:
+        model = _new_model(settings)
+        if settings.start_from:  # kept: until the end the file may be another
+            save(model, out / "start.keras")
+    model.fit(
+        feed(0, samples=settings.samples, seed=settings.seed, epoch=done),
+        validation_data=unchanging,
+        epochs=settings.epochs,
+        initial_epoch=done,
+        shuffle=False,
+        verbose=1 if sys.stdout.isatty() else 2,
+        callbacks=[
+            keras.callbacks.LearningRateScheduler(_cosine(settings.rate, settings.epochs)),
+            keras.callbacks.LambdaCallback(on_epoch_end=_require_finite),
+            # Before the averages are swapped in: training goes on from the plain weights.
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: save(model, last)),
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda _, logs: _keep_best(model, logs["val_loss"], out)
+            ),
+            # A line in the log says that all of the epoch's weights are saved.
+            keras.callbacks.CSVLogger(str(log), append=bool(done)),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda *_: _after_epoch(model, unchanging, settings, out)
+            ),
+        ],
+    )
 
 
 def read_casts(
@@ -229,7 +245,7 @@ def _require_finite(epoch: int, logs: dict[str, float]) -> None:
 def _keep_best(model: keras.Model, loss: float, out: Path) -> None:
     """Save the averaged weights if they are the best yet."""
     if all(loss < row["val_loss"] for row in read_log(out / "log.csv")):
-        save(model, out / "best.keras", include_optimizer=False)
+        save(model, out / "best.keras")
 
 
 def _out_of_patience(log: Path, patience: int) -> bool:

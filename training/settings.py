@@ -9,6 +9,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -83,6 +84,8 @@ class TrainSettings(BaseModel):
     seed: int = Field(default=7, ge=0, lt=2**32)
     workers: PositiveInt = 2
     """Threads that compose samples; any number gives the same samples."""
+    processes: NonNegativeInt = 0
+    """Processes that do so instead: Python runs one thread at a time, and a GPU waits for it."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -121,7 +124,9 @@ class TrainSettings(BaseModel):
     @property
     def resumed_by(self) -> dict[str, object]:
         """What a later call must have in common to resume this run."""
-        return self.model_dump(mode="json", exclude={"epochs", "patience", "share", "workers"})
+        return self.model_dump(
+            mode="json", exclude={"epochs", "patience", "share", "workers", "processes"}
+        )
 
 
 def checked_settings(**values: object) -> TrainSettings:

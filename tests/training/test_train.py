@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -172,7 +173,8 @@ def test_the_same_seed_gives_the_same_curves_and_another_run_is_kept(
 ) -> None:
     data = write_data(tmp_path / "data")
     assert train(command(data, tmp_path / "one", 2, "--workers", "1")) == 0
-    again = command(data, tmp_path / "two", 2, "--workers", "2")  # in a process of its own
+    others = "--processes" if "fork" in multiprocessing.get_all_start_methods() else "--workers"
+    again = command(data, tmp_path / "two", 2, others, "2")  # in a process of its own
     subprocess.run(again, env=environment(), check=True, timeout=240)
     for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
         assert {k: float(v) for k, v in one.items()} == pytest.approx(
