@@ -8,6 +8,7 @@ hangs on a person is person, and that the wall seen between an arm and a body is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,9 @@ from seg_stream.training.pairs import Portrait
 
 FINE = 2
 """Arms are drawn this many times finer than the frame, so that their outline is soft."""
+
+Outline = npt.NDArray[np.float64]
+"""The corners of a polygon, (N, 2), x and y."""
 
 # Lengths and radii in heads, after the eight-heads figure of drawing schools.
 SHOULDER = (0.68, 1.5)
@@ -77,14 +81,14 @@ def add_arms(
         if rng.random() < 0.3:
             limb, cover = _smear(limb, cover, arm.head * colour.shape[0], rng)
         body = colour * _shadow(cover, arm.head * colour.shape[0], rng)
-        colour, alpha_hw = lay_over(body, alpha_hw, limb, cover)
+        colour, alpha_hw = put_on(body, alpha_hw, limb, cover)
     return colour, alpha_hw
 
 
-def lay_over(
+def put_on(
     colour: FloatImage, alpha_hw: FloatImage, part: FloatImage, cover: FloatImage
 ) -> tuple[FloatImage, FloatImage]:
-    """Lay a part, (H, W, 3), over a person where `cover`, (H, W) 0..1, says; colour and alpha."""
+    """Put a part, (H, W, 3), on a person where `cover`, (H, W) 0..1, says; colour and alpha."""
     behind = alpha_hw * (1 - cover)
     total = np.asarray(cover + behind, np.float32)
     mixed = part * cover[..., None] + colour * behind[..., None]
@@ -117,59 +121,60 @@ def _cover(
     rng: np.random.Generator | None,
 ) -> Image:
     """The arm's outline from the shoulder to `last`, in limbs; with `rng` also the hand."""
-    scales = FINE * np.array([shape[1] / framing.aspect, shape[0]])
-    canvas = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
     joints = [arm.shoulder, arm.elbow, arm.wrist]
     radii = np.array([AT_SHOULDER, AT_ELBOW, AT_WRIST]) * arm.head * thick
+    parts = []
     for limb in range(2):
         end = min(max(last - limb, 0.0), 1.0)
         if end > 0:
             tip = joints[limb] + end * (joints[limb + 1] - joints[limb])
             radius = radii[limb] + end * (radii[limb + 1] - radii[limb])
-            _capsule(canvas, joints[limb], tip, radii[limb], radius, scales)
+            parts.append(_capsule(joints[limb], tip, radii[limb], radius))
     if rng is not None:
-        _hand(canvas, arm, scales, thick, rng)
-    size = (shape[1], shape[0])
-    return np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.uint8)
+        parts += _hand(arm, thick, rng)
+    return drawn(parts, framing, shape)
 
 
-def _hand(
-    canvas: Image,
-    arm: _Arm,
-    scales: npt.NDArray[np.float64],
-    thick: float,
-    rng: np.random.Generator,
-) -> None:
+def _hand(arm: _Arm, thick: float, rng: np.random.Generator) -> list[Outline]:
     unit_head = arm.head * thick
     along = np.array([math.cos(arm.towards), math.sin(arm.towards)])
     palm = arm.wrist + HAND * arm.head * along * rng.uniform(0.6, 1.0)
     width = 0.17 * unit_head * rng.uniform(0.7, 1.1)
-    _capsule(canvas, arm.wrist, palm, AT_WRIST * unit_head, width, scales)
+    parts = [_capsule(arm.wrist, palm, AT_WRIST * unit_head, width)]
     if rng.random() < 0.3:
-        return  # a fist
+        return parts  # a fist
     spread = rng.uniform(0.1, 0.55)
     for finger in range(-2, 3):
         angle = arm.towards + finger * spread * 0.5 + rng.normal(0, 0.1)
         root = palm + finger * 0.06 * unit_head * np.array([-along[1], along[0]])
         length = arm.head * rng.uniform(0.2, 0.4)
         tip = root + length * np.array([math.cos(angle), math.sin(angle)])
-        _capsule(canvas, root, tip, 0.05 * unit_head, 0.04 * unit_head, scales)
+        parts.append(_capsule(root, tip, 0.05 * unit_head, 0.04 * unit_head))
+    return parts
 
 
 def _capsule(
-    canvas: Image,
     start: npt.NDArray[np.float64],
     end: npt.NDArray[np.float64],
     start_radius: float,
     end_radius: float,
-    scales: npt.NDArray[np.float64],
-) -> None:
-    """Fill the hull of two discs."""
+) -> Outline:
+    """The hull of two discs."""
     turns = np.linspace(0, 2 * math.pi, 20, endpoint=False)
     ring = np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    points = np.concatenate([start + ring * start_radius, end + ring * end_radius]) * scales
-    hull = cv2.convexHull(np.rint(np.clip(points, -1e4, 1e4)).astype(np.int32))
-    cv2.fillConvexPoly(canvas, hull, 255)
+    points = np.concatenate([start + ring * start_radius, end + ring * end_radius])
+    return np.asarray(cv2.convexHull(points.astype(np.float32))[:, 0], np.float64)
+
+
+def drawn(outlines: Sequence[Outline], framing: Framing, shape: tuple[int, ...]) -> Image:
+    """What filled outlines, in units of the frame's height, cover of it; uint8 (H, W)."""
+    scales = FINE * np.array([shape[1] / framing.aspect, shape[0]])
+    canvas = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
+    for outline in outlines:
+        points = np.rint(np.clip(outline * scales, -1e4, 1e4)).astype(np.int32)
+        cv2.fillPoly(canvas, [points], 255)
+    size = (shape[1], shape[0])
+    return np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _mean(

@@ -7,7 +7,6 @@ from functools import cached_property, partial
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from seg_stream.pipeline.types import FloatImage, Image, unit
 from seg_stream.training import camera
@@ -94,7 +93,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
             frame, alpha = _put(person, room(cast.rooms, size, rng), size, rng, gap)
         if kind < 0.12:  # two people
             frame, second = _put(_pick(cast, rng), frame, size, rng, second=True)
-            alpha = np.maximum(alpha, second)
+            alpha = second + alpha * (1 - second)
     seen = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
     if rng.random() < 0.06:  # pillarbox or letterbox
         seen, alpha = _bars(seen, alpha, rng)
@@ -132,14 +131,11 @@ def _crop(rooms: Rooms, size: Size, rng: np.random.Generator) -> FloatImage:
     return np.asarray(view * tint.astype(np.float32), np.float32)
 
 
-def _wall(
-    size: Size, rng: np.random.Generator, paint: npt.NDArray[np.float64] | None = None
-) -> FloatImage:
+def _wall(size: Size, rng: np.random.Generator) -> FloatImage:
     """A painted wall, often pale, lit unevenly, perhaps with the edges of a door or a corner."""
     width, height = size
-    if paint is None:
-        pale = rng.random() < 0.7
-        paint = rng.uniform(120, 250) * np.exp(rng.normal(0, 0.06 if pale else 0.35, 3))
+    pale = rng.random() < 0.7
+    paint = rng.uniform(120, 250) * np.exp(rng.normal(0, 0.06 if pale else 0.35, 3))
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
     slope = rng.normal(0, 0.15, 2)
@@ -152,23 +148,21 @@ def _wall(
     return view
 
 
-def _on_outline(
-    foreground: FloatImage, alpha_hw: FloatImage, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """About the person's colour, BGR, near some point of the outline."""
+def _alike(
+    wall: FloatImage, foreground: FloatImage, alpha_hw: FloatImage, rng: np.random.Generator
+) -> FloatImage:
+    """The wall, painted so that somewhere on the person's outline it has the person's colour."""
     inside = np.where(alpha_hw > 0.9, np.uint8(1), np.uint8(0))
     reach = max(3, alpha_hw.shape[0] // 20) | 1
     ys, xs = np.nonzero(inside > cv2.erode(inside, np.ones((reach, reach), np.uint8)))
     if not len(ys):
-        return rng.uniform(5, 255, 3)
+        return wall
     # Rows come in order: half the time a point near the top, of hair or a hat.
     some = int(rng.integers(len(ys) if rng.random() < 0.5 else max(1, len(ys) // 4)))
-    near = (
-        slice(max(0, ys[some] - reach), ys[some] + reach + 1),
-        slice(max(0, xs[some] - reach), xs[some] + reach + 1),
-    )
-    colour = np.median(foreground[near][inside[near] > 0], axis=0)
-    return np.asarray(colour * np.exp(rng.normal(0, 0.04, 3)), np.float64)
+    y, x = ys[some], xs[some]
+    near = np.s_[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+    colour = np.median(foreground[near][inside[near] > 0], axis=0) * np.exp(rng.normal(0, 0.04, 3))
+    return np.asarray(wall * (colour / wall[y, x]).astype(np.float32), np.float32)
 
 
 def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> FloatImage:
@@ -243,9 +237,8 @@ def _put(
     second: bool = False,
 ) -> tuple[FloatImage, FloatImage]:
     """Composite a person over `background`, a room or what shows the first of two people."""
-    draw = draw_webcam if rng.random() < 0.5 else draw_varied
-    if second:
-        draw = draw_passer
+    often = draw_webcam if rng.random() < 0.5 else draw_varied
+    draw = draw_passer if second else often
     framing = show_gap(draw, person, rng) if gap else draw(person, rng)
     colour, matte = place(person, framing, size)
     foreground, alpha = colour.astype(np.float32), unit(matte)
@@ -257,7 +250,7 @@ def _put(
         foreground, alpha = add_worn(foreground, alpha, person, framing, rng)
     foreground = camera.match_light(foreground, alpha, background, rng)
     if not second and rng.random() < ALIKE:  # a new wall would hide the first person
-        background = _wall(size, rng, _on_outline(foreground, alpha, rng))
+        background = _alike(_wall(size, rng), foreground, alpha, rng)
     if rng.random() < SHADOWS:
         background = camera.throw_shadow(background, alpha, rng)
     frame = foreground * alpha[..., None] + background * (1 - alpha[..., None])

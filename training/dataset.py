@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,13 +18,11 @@ import numpy as np
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
 from seg_stream.pipeline.types import FloatImage, Image, unit
-from seg_stream.training.composites import Cast, compose
+from seg_stream.training.composites import Cast, Size, compose
 
 if TYPE_CHECKING:
     import keras
 
-Size = tuple[int, int]
-"""Width and height."""
 Composer = Callable[[int, Size, int, int, int, int], tuple[Image, Image]]
 """Which cast, size, seed, epoch, first and count -> pixels and alpha, as `compose_batch`."""
 
@@ -66,33 +68,46 @@ def _scaled(pixels: Image, alpha: Image, input_range: int) -> tuple[FloatImage, 
 def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
     """Compose batches of some of the casts: in so many processes, or where one asks if that is 0.
 
-    The processes are forked and share the casts' memory, so they must begin before a library
-    starts threads of its own that hold locks: before Keras' back end computes anything.
+    The processes are forked and share the casts' memory. A library that has started threads of its
+    own may hang in them, so that they must begin before Keras' back end computes anything: one run
+    in a process can have them, the first.
 
     Raises:
-        UserError: processes are asked for where a process cannot be forked.
+        UserError: processes are asked for on another system than Linux.
         SegStreamError: one of them ended by itself (most likely it was killed for memory).
     """
     if not processes:
         yield lambda which, *asked: compose_batch(casts[which], *asked)
         return
-    if "fork" not in multiprocessing.get_all_start_methods():
-        raise UserError(
-            "--processes needs a system that can fork processes, as Linux; leave it out here."
-        )
+    if sys.platform != "linux":
+        raise UserError("--processes works on Linux alone; leave it out here.")
+    broken = False
+
+    def ask(*asked: Any) -> tuple[Image, Image]:
+        nonlocal broken
+        try:
+            return pool.submit(_compose_adopted, *asked).result()
+        except BrokenProcessPool:  # Keras' back ends make errors of their own of it
+            broken = True
+            raise
+
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads, and no use for more
     forking = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(processes, forking, _adopt, (casts,)) as pool:
-        pool.submit(len, ()).result()  # all are forked with the first call
-        cv2.setNumThreads(threads)
-        try:
-            yield lambda *asked: pool.submit(_compose_adopted, *asked).result()
-        except BrokenProcessPool:
+    try:
+        with ProcessPoolExecutor(processes, forking, _adopt, (casts,)) as pool:
+            pool.submit(len, ()).result()  # all are forked with the first call
+            cv2.setNumThreads(threads)
+            yield ask
+    except Exception as error:
+        if broken or isinstance(error, BrokenProcessPool):
             raise SegStreamError(
                 "A process that composes samples ended by itself, perhaps for want of memory; the "
                 "same command with fewer --processes resumes the run."
             ) from None
+        raise
+    finally:
+        cv2.setNumThreads(threads)
 
 
 _adopted: Sequence[Cast] = ()
@@ -102,6 +117,15 @@ _adopted: Sequence[Cast] = ()
 def _adopt(casts: Sequence[Cast]) -> None:
     global _adopted
     _adopted = casts
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to say
+    threading.Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    """End with the parent, however it ends: alone a process would wait for ever."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _compose_adopted(

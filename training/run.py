@@ -58,7 +58,7 @@ def train(
     """Run the training, or resume it; returns the path of `final.keras`.
 
     `casts` are those of training and validation, for several runs on the same data; without them
-    they are read.
+    they are read. Only the first run of a process may compose in `processes`.
 
     Raises:
         UserError: data or weights are missing or malformed, or `out` holds another run.
@@ -103,7 +103,7 @@ def _fit(
         composer,
         size=settings.size,
         batch=settings.batch,
-        workers=settings.processes or settings.workers,
+        workers=settings.processes + 1 if settings.processes else settings.workers,
         input_range=ARCHITECTURES[settings.arch].input_range,
     )
     unchanging = feed(1, samples=settings.validation, seed=settings.seed + 1, vary=False)

@@ -1,4 +1,4 @@
-"""Draw what people wear and the photographs seldom show: hats, helmets, headphones, badges.
+"""Draw what people wear and the photographs seldom show: hats, headphones, badges.
 
 All are of one colour, pale half the time, shaded as if round. They need not look right: what sits
 on a head is person, also where it has the colour of the sky behind it.
@@ -7,35 +7,18 @@ on a head is person, also where it has the colour of the sky behind it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from seg_stream.pipeline.types import FloatImage, Image, unit
-from seg_stream.training.arms import FINE, lay_over, shade
+from seg_stream.pipeline.types import FloatImage, unit
+from seg_stream.training.arms import Outline, drawn, put_on, shade
 from seg_stream.training.framing import Framing, to_frame
 from seg_stream.training.pairs import Portrait
-
-Outline = npt.NDArray[np.float64]
-"""(N, 2): to the right and down from the top of the head, in heads."""
 
 BROW = 0.33
 """How far below the top of the head a hat sits, in heads."""
 EARS = 0.55
 """And the ears."""
-
-
-@dataclass(frozen=True)
-class _Head:
-    """The top of a head in the frame, in frame heights, its height, and half its width in heads."""
-
-    top: npt.NDArray[np.float64]
-    height: float
-    half: float
-    degrees: float
-    aspect: float
 
 
 def add_worn(
@@ -57,46 +40,50 @@ def add_worn(
     Returns:
         The colour and the alpha with it; what they were where the frame does not show the head.
     """
-    head = _head(alpha_hw, person, framing)
-    if head is None:
+    brow = to_frame(person, framing, person.head_x, person.top + BROW * person.head)
+    rows = alpha_hw.shape[0]
+    if not (0 <= brow[0] < framing.aspect and 0 <= brow[1] < 1) or _head_rows(framing, rows) < 8:
         return colour, alpha_hw
-    kind = rng.random()
+    half, kind = _half_width(person), rng.random()
     if kind < 0.65:
-        parts = _hat(head, rng)
+        outlines = _hat(half, rng)
     elif kind < 0.85:
-        parts = _headphones(head, rng)
+        outlines = _headphones(half, rng)
     else:
-        parts = _badge(rng)
+        outlines = _badge(rng)
     dye = rng.uniform(200 if rng.random() < 0.5 else 5, 255, 3)
     if rng.random() < 0.5:  # most plain things are nearly grey
         dye += 0.85 * (dye.mean() - dye)
     light, depth = rng.uniform(0, 2 * math.pi), rng.uniform(0.0, 0.45)
-    for part in parts:
-        cover = _cover(part, head, colour.shape[:2])
+    for outline in outlines:
+        across, down = person.head * outline.T
+        points = to_frame(person, framing, person.head_x + across, person.top + down)
+        cover = drawn([points.T], framing, alpha_hw.shape)
         paint = (dye * rng.uniform(0.75, 1.15)).astype(np.float32)
-        drawn = np.broadcast_to(paint, colour.shape) * shade(cover, light, depth)
-        colour, alpha_hw = lay_over(colour, alpha_hw, drawn, unit(cover))
+        part = np.broadcast_to(paint, colour.shape) * shade(cover, light, depth)
+        colour, alpha_hw = put_on(colour, alpha_hw, part, unit(cover))
     return colour, alpha_hw
 
 
-def _head(alpha_hw: FloatImage, person: Portrait, framing: Framing) -> _Head | None:
-    """Where the head is and how wide at the brow; None if the frame does not show that."""
-    rows, columns = alpha_hw.shape
-    top = to_frame(person, framing, person.head_x, person.top)
-    height = framing.height / framing.heads
-    x, y = top[0] / framing.aspect * columns, (top[1] + BROW * height) * rows
-    if not (0 <= x < columns and 0 <= y < rows) or height * rows < 8:
-        return None
-    across = height * columns / framing.aspect
-    left, right = max(0, int(x - 0.8 * across)), int(x + 0.8 * across) + 1
-    wide = float(alpha_hw[int(y), left:right].sum()) / across
-    return _Head(top, height, float(np.clip(wide / 2, 0.3, 0.6)), framing.degrees, framing.aspect)
+def _head_rows(framing: Framing, rows: int) -> float:
+    return rows * framing.height / framing.heads
 
 
-def _hat(head: _Head, rng: np.random.Generator) -> list[Outline]:
+def _half_width(person: Portrait) -> float:
+    """Half of the head's width at the brow, in heads."""
+    row = person.alpha_hw[min(int(person.top + BROW * person.head), len(person.alpha_hw) - 1)]
+    reach = 0.8 * person.head
+    near = row[max(0, int(person.head_x - reach)) : int(person.head_x + reach) + 1]
+    return float(np.clip(unit(near).sum() / person.head / 2, 0.3, 0.6))
+
+
+# Outlines are in heads, to the right and down from the top of the head.
+
+
+def _hat(head_half: float, rng: np.random.Generator) -> list[Outline]:
     """A crown and, mostly, a brim: all around, or a cap's to one side."""
     brow = rng.uniform(0.2, 0.4)
-    half = head.half * rng.uniform(1.05, 1.3)
+    half = head_half * rng.uniform(1.05, 1.3)
     rise = brow + rng.uniform(0.08, 0.4)
     power = rng.uniform(1.6, 3.5)  # 2 is round, more is square
     turns = np.linspace(math.pi, 2 * math.pi, 24)
@@ -115,8 +102,8 @@ def _hat(head: _Head, rng: np.random.Generator) -> list[Outline]:
     return [crown, _ellipse(shift, brow + 0.5 * sag, width, thick)]
 
 
-def _headphones(head: _Head, rng: np.random.Generator) -> list[Outline]:
-    half = head.half * rng.uniform(1.0, 1.15)
+def _headphones(head_half: float, rng: np.random.Generator) -> list[Outline]:
+    half = head_half * rng.uniform(1.0, 1.15)
     thick = rng.uniform(0.05, 0.14)
     turns = np.linspace(math.pi, 2 * math.pi, 24)
     arcs = [
@@ -144,15 +131,3 @@ def _badge(rng: np.random.Generator) -> list[Outline]:
 def _ellipse(x: float, y: float, half_width: float, half_height: float) -> Outline:
     turns = np.linspace(0, 2 * math.pi, 32, endpoint=False)
     return np.stack([x + half_width * np.cos(turns), y + half_height * np.sin(turns)], axis=1)
-
-
-def _cover(outline: Outline, head: _Head, shape: tuple[int, ...]) -> Image:
-    """What an outline covers of the frame, uint8 (H, W)."""
-    angle = math.radians(head.degrees)
-    turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    points = head.top + head.height * outline @ turn
-    scales = FINE * np.array([shape[1] / head.aspect, shape[0]])
-    canvas = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
-    cv2.fillPoly(canvas, [np.rint(np.clip(points * scales, -1e4, 1e4)).astype(np.int32)], 255)
-    size = (shape[1], shape[0])
-    return np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA), np.uint8)

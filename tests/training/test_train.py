@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from seg_stream.engines.select import open_engine
@@ -25,6 +25,8 @@ SMALL = [
     "--arch", "fcn32s", "--size", "64", "--width", "4", "--samples", "16", "--validation", "8",
     "--batch", "4", "--seed", "5",
 ]  # fmt: skip
+
+PROCESSES = ["--processes", "2"] if sys.platform == "linux" else []
 
 
 def command(data: Path, out: Path, epochs: int, *more: str) -> list[str]:
@@ -98,16 +100,19 @@ def rows(out: Path) -> list[dict[str, str]]:
 
 def test_a_killed_training_resumes_and_its_result_exports(tmp_path: Path) -> None:
     data, out = write_data(tmp_path / "data"), tmp_path / "run"
-    process = subprocess.Popen(command(data, out, 40), env=environment())
+    process = subprocess.Popen(command(data, out, 40, *PROCESSES), env=environment())
     deadline = time.monotonic() + 240
     try:
         while not ((out / "log.csv").exists() and len(rows(out)) >= 2):
             assert time.monotonic() < deadline, "no epoch was finished"
             assert process.poll() is None, "training ended by itself"
             time.sleep(0.05)
+        composing = psutil.Process(process.pid).children(recursive=True)
+        assert len(composing) >= 2 * bool(PROCESSES)
     finally:
         process.kill()
         process.wait()
+    assert not psutil.wait_procs(composing, timeout=20)[1], "they end with the run"
     done = len(rows(out))
     assert not (out / "final.keras").exists()
 
@@ -173,18 +178,41 @@ def test_the_same_seed_gives_the_same_curves_and_another_run_is_kept(
 ) -> None:
     data = write_data(tmp_path / "data")
     assert train(command(data, tmp_path / "one", 2, "--workers", "1")) == 0
-    others = "--processes" if "fork" in multiprocessing.get_all_start_methods() else "--workers"
-    again = command(data, tmp_path / "two", 2, others, "2")  # in a process of its own
+    assert train(command(data, tmp_path / "two", 2, "--workers", "2")) == 0
+    again = command(data, tmp_path / "three", 2, *PROCESSES)  # in a process of its own
     subprocess.run(again, env=environment(), check=True, timeout=240)
-    for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / "two"), strict=True):
-        assert {k: float(v) for k, v in one.items()} == pytest.approx(
-            {k: float(v) for k, v in two.items()}, rel=1e-4
-        )
+    for name in ("two", "three"):
+        for one, two in zip(rows(tmp_path / "one"), rows(tmp_path / name), strict=True):
+            assert {k: float(v) for k, v in one.items()} == pytest.approx(
+                {k: float(v) for k, v in two.items()}, rel=1e-4
+            )
 
     before = (tmp_path / "one" / "last.keras").read_bytes()
     said = refused(command(data, tmp_path / "one", 3, "--rate", "0.5"), capsys)
     assert "holds a run with other settings (--rate 0.001)" in said
     assert (tmp_path / "one" / "last.keras").read_bytes() == before
+
+
+@pytest.mark.skipif(not PROCESSES, reason="processes are for Linux")
+def test_a_killed_composer_ends_the_run_with_one_sentence(tmp_path: Path) -> None:
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    process = subprocess.Popen(
+        command(data, out, 4000, *PROCESSES), env=environment(), text=True, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 240
+    try:
+        while not ((out / "log.csv").exists() and rows(out)):
+            assert time.monotonic() < deadline, "no epoch was finished"
+            assert process.poll() is None, "training ended by itself"
+            time.sleep(0.05)
+        psutil.Process(process.pid).children()[0].kill()
+        said = process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 1
+    assert "seg-train: A process that composes samples ended by itself" in said
+    assert "Traceback" not in said
 
 
 def test_half_precision_trains_and_leaves_a_plain_model(tmp_path: Path) -> None:

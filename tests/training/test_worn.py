@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,16 +145,33 @@ def test_a_wall_of_the_persons_colour_hides_nobody(
     assert max(behind) < 1e-3
 
 
-def test_rooms_are_of_the_persons_colour_now_and_then(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(composites, "PHOTOGRAPHED_CUT", 0.0)
-    distances = {}
-    for often in (0.0, 1.0):
-        monkeypatch.setattr(composites, "ALIKE", often)
-        seen = [compose(cast, (64, 48), np.random.default_rng(i)) for i in range(80)]
-        both = [(rgb[a < 3], rgb[a > 250]) for rgb, a in seen if (a < 3).any() and (a > 250).any()]
-        distances[often] = np.median(
-            [np.abs(np.median(out, axis=0) - np.median(own, axis=0)).mean() for out, own in both]
-        )
-    assert distances[1.0] < 0.6 * distances[0.0]
+def test_a_wall_has_the_persons_colour_somewhere_on_the_outline(person: Portrait) -> None:
+    """Whatever light lies on it: there, and often all around, no edge is left."""
+    upright = Framing(aspect=5 / 3, heads=1.8, height=0.7, centre=0.5)
+    picture, matte = place(person, upright, SIZE)
+    inside, outside = matte > 229, matte == 0
+    near = outside & (cv2.dilate(inside.astype(np.uint8), np.ones((13, 13))) > 0)
+    own = picture[inside].mean(axis=0)  # the person of these tests has one colour
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        wall = composites._wall(SIZE, rng)
+        alike = composites._alike(wall, picture.astype(np.float32), unit(matte), rng)
+        apart = np.abs(alike[near] / own - 1).max(axis=1)
+        assert apart.min() < 0.16
+        shape = alike.mean(axis=2) / wall.mean(axis=2)
+        assert np.ptp(shape) < 0.4 * shape.mean(), "its light stays"
+
+
+def test_a_hat_is_as_wide_as_the_head_also_where_the_frame_cuts_it(person: Portrait) -> None:
+    for centre in (0.5, 0.02):
+        framing = Framing(aspect=5 / 3, heads=1.8, height=0.7, centre=centre)
+        picture, matte = place(person, framing, SIZE)
+        across = framing.height / framing.heads * SIZE[1] * SIZE[0] / SIZE[1] / framing.aspect
+        reaches = []
+        for seed in range(60):
+            rng = np.random.default_rng(seed)
+            alpha = add_worn(picture.astype(np.float32), unit(matte), person, framing, rng)[1]
+            columns = np.flatnonzero(((alpha > 0.5) & (matte < 10)).any(axis=0))
+            if len(columns):
+                reaches.append((columns.max() + 1 - centre * SIZE[0]) / across)
+        assert 0.42 < np.median(reaches) < 0.8, "half a head and the brim"
