@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -81,26 +82,29 @@ def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
         return
     if sys.platform != "linux":
         raise UserError("--processes works on Linux alone; leave it out here.")
-    broken = False
+    others = set[BaseProcess](multiprocessing.active_children())
+    ended = leaving = False
 
     def ask(*asked: Any) -> tuple[Image, Image]:
-        nonlocal broken
+        nonlocal ended
         try:
             return pool.submit(_compose_adopted, *asked).result()
         except BrokenProcessPool:  # Keras' back ends make errors of their own of it
-            broken = True
+            ended = ended or not leaving
             raise
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads, and no use for more
-    forking = multiprocessing.get_context("fork")
     try:
-        with ProcessPoolExecutor(processes, forking, _adopt, (casts,)) as pool:
-            pool.submit(len, ()).result()  # all are forked with the first call
+        with _started(casts, processes) as pool:
             cv2.setNumThreads(threads)
-            yield ask
-    except Exception as error:
-        if broken or isinstance(error, BrokenProcessPool):
+            try:
+                yield ask
+            finally:  # what they still compose is of no use: nobody waits for it
+                leaving = True
+                _end_all_but(others)
+    except Exception:
+        if ended:
             raise SegStreamError(
                 "A process that composes samples ended by itself, perhaps for want of memory; the "
                 "same command with fewer --processes resumes the run."
@@ -108,6 +112,43 @@ def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
         raise
     finally:
         cv2.setNumThreads(threads)
+
+
+def _started(casts: Sequence[Cast], processes: int) -> ProcessPoolExecutor:
+    """All processes, forked.
+
+    Raises:
+        UserError: the system lets one have fewer.
+        KeyboardInterrupt: Ctrl-C was pressed meanwhile.
+    """
+    others = set[BaseProcess](multiprocessing.active_children())
+    interrupts: list[bool] = []
+    # Python drops what is raised while it forks.
+    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+    try:
+        forking = multiprocessing.get_context("fork")
+        pool = ProcessPoolExecutor(processes, forking, _adopt, (casts,))
+        pool.submit(len, ()).result()  # the first call forks them all
+    except (OSError, BrokenProcessPool) as error:
+        _end_all_but(others)
+        reason = str(getattr(error, "strerror", "one ended at once"))
+        raise UserError(
+            f"--processes {processes} cannot be started ({reason}); give fewer, or leave it out."
+        ) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts:
+        pool.shutdown()
+        raise KeyboardInterrupt
+    return pool
+
+
+def _end_all_but(others: set[BaseProcess]) -> None:
+    children = set(multiprocessing.active_children()) - others
+    for child in children:
+        child.kill()
+    for child in children:
+        child.join()
 
 
 _adopted: Sequence[Cast] = ()

@@ -121,7 +121,7 @@ def _fit(
         epochs=settings.epochs,
         initial_epoch=done,
         shuffle=False,
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=1 if sys.stdout and sys.stdout.isatty() else 2,
         callbacks=[
             keras.callbacks.LearningRateScheduler(_cosine(settings.rate, settings.epochs)),
             keras.callbacks.LambdaCallback(on_epoch_end=_require_finite),

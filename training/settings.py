@@ -9,7 +9,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
@@ -84,7 +83,7 @@ class TrainSettings(BaseModel):
     seed: int = Field(default=7, ge=0, lt=2**32)
     workers: PositiveInt = 2
     """Threads that compose samples; any number gives the same samples."""
-    processes: NonNegativeInt = 0
+    processes: int = Field(default=0, ge=0, le=256)
     """Processes that do so instead: Python runs one thread at a time, and a GPU waits for it."""
 
     @model_validator(mode="after")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -80,3 +82,38 @@ def test_on_another_system_it_is_said(casts: list[Cast], monkeypatch: pytest.Mon
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(UserError, match="--processes works on Linux alone"), composing(casts, 2):
         pass
+
+
+@forks
+def test_more_processes_than_the_system_lets_one_start_are_refused(casts: list[Cast]) -> None:
+    resource = pytest.importorskip("resource")
+    files = resource.RLIMIT_NOFILE
+    before, limits = set(multiprocessing.active_children()), resource.getrlimit(files)
+    opened = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(files, (opened + 40, limits[1]))
+    try:
+        with (
+            pytest.raises(UserError, match="--processes 100 cannot be started"),
+            composing(casts, 100),
+        ):
+            pass
+    finally:
+        resource.setrlimit(files, limits)
+    assert not set(multiprocessing.active_children()) - before
+
+
+@forks
+def test_what_is_being_composed_is_not_waited_for(casts: list[Cast]) -> None:
+    before = set(multiprocessing.active_children())
+    begun = time.monotonic()
+    with (
+        ThreadPoolExecutor(2) as threads,
+        pytest.raises(KeyboardInterrupt),
+        composing(casts, 2) as composer,
+    ):
+        long = [threads.submit(composer, 0, (512, 512), 1, 0, 0, 4000) for _ in range(2)]
+        time.sleep(0.5)
+        assert not any(each.done() for each in long)
+        raise KeyboardInterrupt
+    assert time.monotonic() - begun < 20, "4,000 samples take minutes"
+    assert not set(multiprocessing.active_children()) - before
