@@ -102,6 +102,9 @@ def seg_train(
             workers=workers,
             processes=processes,
         )
+        if settings.arch == "fcn32s":
+            # oneDNN in TensorFlow 2.21 aborts on the gradient of its wide transposed convolution.
+            os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
         final = train(settings, out, typer.echo)
     except SegStreamError as error:
         typer.echo(f"seg-train: {error}", err=True)

@@ -215,6 +215,15 @@ def test_a_killed_composer_ends_the_run_with_one_sentence(tmp_path: Path) -> Non
     assert "Traceback" not in said
 
 
+def test_fcn32s_trains_at_the_default_size(tmp_path: Path) -> None:
+    """TensorFlow's process was aborted in the first step."""
+    data, out = write_data(tmp_path / "data"), tmp_path / "run"
+    larger = ("--size", "256x160", "--batch", "16", "--validation", "16")
+    fresh = {name: text for name, text in environment().items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    subprocess.run(command(data, out, 1, *larger), env=fresh, check=True, timeout=240)
+    assert (out / "final.keras").exists()
+
+
 def test_half_precision_trains_and_leaves_a_plain_model(tmp_path: Path) -> None:
     import keras
 
