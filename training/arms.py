@@ -88,12 +88,16 @@ def add_arms(
 def put_on(
     colour: FloatImage, alpha_hw: FloatImage, part: FloatImage, cover: FloatImage
 ) -> tuple[FloatImage, FloatImage]:
-    """Put a part, (H, W, 3), on a person where `cover`, (H, W) 0..1, says; colour and alpha."""
+    """Put a part over a person.
+
+    `part` and `colour` are (H, W, 3) float32 BGR, `alpha_hw` and `cover` (H, W) 0..1. Returns the
+    colour and the alpha of both.
+    """
     behind = alpha_hw * (1 - cover)
     total = np.asarray(cover + behind, np.float32)
     mixed = part * cover[..., None] + colour * behind[..., None]
-    drawn = mixed / np.maximum(total, 1e-3)[..., None]
-    return np.where((cover > 0.004)[..., None], drawn, colour).astype(np.float32), total
+    blended = mixed / np.maximum(total, 1e-3)[..., None]
+    return np.where((cover > 0.004)[..., None], blended, colour).astype(np.float32), total
 
 
 def _pose(person: Portrait, framing: Framing, side: int, rng: np.random.Generator) -> _Arm:
@@ -132,7 +136,7 @@ def _cover(
             parts.append(_capsule(joints[limb], tip, radii[limb], radius))
     if rng is not None:
         parts += _hand(arm, thick, rng)
-    return drawn(parts, framing, shape)
+    return cover_of(parts, framing, shape)
 
 
 def _hand(arm: _Arm, thick: float, rng: np.random.Generator) -> list[Outline]:
@@ -166,7 +170,7 @@ def _capsule(
     return np.asarray(cv2.convexHull(points.astype(np.float32))[:, 0], np.float64)
 
 
-def drawn(outlines: Sequence[Outline], framing: Framing, shape: tuple[int, ...]) -> Image:
+def cover_of(outlines: Sequence[Outline], framing: Framing, shape: tuple[int, ...]) -> Image:
     """What filled outlines, in units of the frame's height, cover of it; uint8 (H, W)."""
     scales = FINE * np.array([shape[1] / framing.aspect, shape[0]])
     canvas = np.zeros((shape[0] * FINE, shape[1] * FINE), np.uint8)
@@ -225,8 +229,8 @@ def shade(cover: Image, light: float, depth: float) -> FloatImage:
     smooth = cv2.GaussianBlur(rise, (0, 0), 1.0)
     across, down = cv2.Sobel(smooth, cv2.CV_32F, 1, 0), cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     slope = math.cos(light) * across + math.sin(light) * down
-    shade = 1 - depth * (1 - rise) - 0.5 * depth * np.clip(slope, -0.8, 0.8)
-    return np.asarray(np.clip(shade, 0.2, 1.4), np.float32)[..., None]
+    bright = 1 - depth * (1 - rise) - 0.5 * depth * np.clip(slope, -0.8, 0.8)
+    return np.asarray(np.clip(bright, 0.2, 1.4), np.float32)[..., None]
 
 
 def _smear(

@@ -41,11 +41,11 @@ one sample in twelve did, and networks filled nine gaps of ten."""
 DYED = 0.3
 """How often a person's clothes are dyed."""
 ARMS = 0.35
-"""How often a person gets drawn arms."""
+"""How often a person who is put into a room gets drawn arms."""
 WORN = 0.25
-"""How often a person gets a drawn hat, headphones or a badge."""
+"""How often a person who is put into a room gets a drawn hat, headphones or a badge."""
 ALIKE = 0.15
-"""How often the room is a wall of the person's own colour somewhere on the outline: white before
+"""How often that room is a wall of the person's own colour somewhere on the outline: white before
 white has next to no edge, and only the shape of a head or a shoulder says where it is."""
 SHADOWS = 0.3
 """How often a person's shadow falls on the room behind."""
@@ -161,8 +161,9 @@ def _alike(
     some = int(rng.integers(len(ys) if rng.random() < 0.5 else max(1, len(ys) // 4)))
     y, x = ys[some], xs[some]
     near = np.s_[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-    colour = np.median(foreground[near][inside[near] > 0], axis=0) * np.exp(rng.normal(0, 0.04, 3))
-    return np.asarray(wall * (colour / wall[y, x]).astype(np.float32), np.float32)
+    own = np.median(foreground[near][inside[near] > 0], axis=0) * np.exp(rng.normal(0, 0.04, 3))
+    gain = np.minimum(own, 255) / wall[y, x]
+    return np.asarray(np.clip(wall * gain.astype(np.float32), 0, 255), np.float32)
 
 
 def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> FloatImage:
@@ -236,9 +237,11 @@ def _put(
     gap: bool = False,
     second: bool = False,
 ) -> tuple[FloatImage, FloatImage]:
-    """Composite a person over `background`, a room or what shows the first of two people."""
-    often = draw_webcam if rng.random() < 0.5 else draw_varied
-    draw = draw_passer if second else often
+    """Composite a person over `background`: a room, or with `second` what shows the first person.
+
+    Returns the frame and this person's alpha.
+    """
+    draw = draw_passer if second else draw_webcam if rng.random() < 0.5 else draw_varied
     framing = show_gap(draw, person, rng) if gap else draw(person, rng)
     colour, matte = place(person, framing, size)
     foreground, alpha = colour.astype(np.float32), unit(matte)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -71,10 +69,10 @@ def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
 
     The processes are forked and share the casts' memory. A library that has started threads of its
     own may hang in them, so that they must begin before Keras' back end computes anything: one run
-    in a process can have them, the first.
+    in a process can have them, the first, in its main thread.
 
     Raises:
-        UserError: processes are asked for on another system than Linux.
+        UserError: processes are asked for on another system than Linux, or it lets one have fewer.
         SegStreamError: one of them ended by itself (most likely it was killed for memory).
     """
     if not processes:
@@ -82,27 +80,33 @@ def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
         return
     if sys.platform != "linux":
         raise UserError("--processes works on Linux alone; leave it out here.")
-    others = set[BaseProcess](multiprocessing.active_children())
+    children: list[BaseProcess] = []
+    lines: list[Connection] = []
+    idle: SimpleQueue[Connection] = SimpleQueue()
     ended = leaving = False
 
     def ask(*asked: Any) -> tuple[Image, Image]:
         nonlocal ended
+        line = idle.get()
         try:
-            return pool.submit(_compose_adopted, *asked).result()
-        except BrokenProcessPool:  # Keras' back ends make errors of their own of it
+            line.send(asked)
+            pixels, alpha = line.recv()
+        except (EOFError, OSError):  # Keras' back ends make errors of their own of it
             ended = ended or not leaving
             raise
+        finally:
+            idle.put(line)
+        return pixels, alpha
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads, and no use for more
     try:
-        with _started(casts, processes) as pool:
-            cv2.setNumThreads(threads)
-            try:
-                yield ask
-            finally:  # what they still compose is of no use: nobody waits for it
-                leaving = True
-                _end_all_but(others)
+        with _interrupts_later():
+            _fork(casts, processes, children, lines)
+        cv2.setNumThreads(threads)
+        for line in lines:
+            idle.put(line)
+        yield ask
     except Exception:
         if ended:
             raise SegStreamError(
@@ -110,69 +114,61 @@ def composing(casts: Sequence[Cast], processes: int) -> Iterator[Composer]:
                 "same command with fewer --processes resumes the run."
             ) from None
         raise
-    finally:
+    finally:  # what they still compose is of no use: nobody waits for it
+        leaving = True
         cv2.setNumThreads(threads)
+        for child in children:
+            child.kill()
+        for child in children:
+            child.join()
 
 
-def _started(casts: Sequence[Cast], processes: int) -> ProcessPoolExecutor:
-    """All processes, forked.
-
-    Raises:
-        UserError: the system lets one have fewer.
-        KeyboardInterrupt: Ctrl-C was pressed meanwhile.
-    """
-    others = set[BaseProcess](multiprocessing.active_children())
-    interrupts: list[bool] = []
-    # Python drops what is raised while it forks.
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Let Ctrl-C count afterwards: Python drops what is raised while it forks."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
-        forking = multiprocessing.get_context("fork")
-        pool = ProcessPoolExecutor(processes, forking, _adopt, (casts,))
-        pool.submit(len, ()).result()  # the first call forks them all
-    except (OSError, BrokenProcessPool) as error:
-        _end_all_but(others)
-        reason = str(getattr(error, "strerror", "one ended at once"))
-        raise UserError(
-            f"--processes {processes} cannot be started ({reason}); give fewer, or leave it out."
-        ) from None
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if interrupts:
-        pool.shutdown()
-        raise KeyboardInterrupt
-    return pool
+        if pressed:
+            signal.raise_signal(signal.SIGINT)
 
 
-def _end_all_but(others: set[BaseProcess]) -> None:
-    children = set(multiprocessing.active_children()) - others
-    for child in children:
-        child.kill()
-    for child in children:
-        child.join()
+def _fork(
+    casts: Sequence[Cast], processes: int, children: list[BaseProcess], lines: list[Connection]
+) -> None:
+    """Add the processes, and the line to each.
+
+    A process has a line of its own: one that is killed in the middle of an answer ends it, where
+    with a common one everybody would wait for the rest.
+    """
+    forking = multiprocessing.get_context("fork")
+    try:
+        for _ in range(processes):
+            ours, theirs = forking.Pipe()
+            lines.append(ours)
+            child = forking.Process(target=_serve, args=(theirs, lines, casts), daemon=True)
+            child.start()
+            children.append(child)
+            theirs.close()
+    except OSError as error:
+        raise UserError(
+            f"--processes {processes} cannot be started ({error.strerror}); give fewer, or leave "
+            "it out."
+        ) from None
 
 
-_adopted: Sequence[Cast] = ()
-"""In a forked process, and there alone: what it composes from."""
-
-
-def _adopt(casts: Sequence[Cast]) -> None:
-    global _adopted
-    _adopted = casts
+def _serve(line: Connection, lines: Sequence[Connection], casts: Sequence[Cast]) -> None:
+    """Answer until the parent is gone, however it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to say
-    threading.Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
-    """End with the parent, however it ends: alone a process would wait for ever."""
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)
-
-
-def _compose_adopted(
-    which: int, size: Size, seed: int, epoch: int, first: int, count: int
-) -> tuple[Image, Image]:
-    return compose_batch(_adopted[which], size, seed, epoch, first, count)
+    for of_parent in lines:
+        of_parent.close()
+    with suppress(EOFError, ConnectionError):
+        while True:
+            which, *asked = line.recv()
+            line.send(compose_batch(casts[which], *asked))
 
 
 def batches(
@@ -193,9 +189,7 @@ def batches(
 
     class Composites(keras.utils.PyDataset):  # type: ignore[misc]  # keras is untyped
         def __init__(self) -> None:
-            super().__init__(
-                workers=workers, use_multiprocessing=False, max_queue_size=2 * workers + 4
-            )
+            super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=workers + 4)
             self._epoch = epoch
 
         def __len__(self) -> int:

@@ -20,7 +20,7 @@ class Framing:
 
     `aspect` is the frame's width / height; `heads` how many head heights are visible; `height` the
     part of the frame's height that they fill (above 1 the head is cut); `centre` the head's place
-    across, 0..1 of the frame's width; `degrees` a roll of the camera.
+    across, in parts of the frame's width (0..1 is inside it); `degrees` a roll of the camera.
     """
 
     aspect: float

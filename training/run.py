@@ -62,6 +62,7 @@ def train(
 
     Raises:
         UserError: data or weights are missing or malformed, or `out` holds another run.
+        SegStreamError: the loss is no number, or a process that composes ended by itself.
     """
     _require_keras()
     import keras

@@ -11,14 +11,15 @@ import math
 import numpy as np
 
 from seg_stream.pipeline.types import FloatImage, unit
-from seg_stream.training.arms import Outline, drawn, put_on, shade
+from seg_stream.training.arms import Outline, cover_of, put_on, shade
 from seg_stream.training.framing import Framing, to_frame
 from seg_stream.training.pairs import Portrait
 
 BROW = 0.33
-"""How far below the top of the head a hat sits, in heads."""
+"""Where the head's width is measured, and what the frame must show for anything to be worn: so far
+below the top of the head, in heads."""
 EARS = 0.55
-"""And the ears."""
+"""Where the ears are."""
 
 
 def add_worn(
@@ -31,14 +32,15 @@ def add_worn(
     """Draw a hat, headphones or a badge on a person who was placed in a frame.
 
     Args:
-        colour: the person's colour, (H, W, 3) float32 BGR 0..255, as `place` gave it.
+        colour: the person's colour, (H, W, 3) float32 BGR 0..255, perhaps dyed and with arms.
         alpha_hw: the person's alpha, (H, W) 0..1.
         person: the portrait.
         framing: where it was placed.
         rng: draws what and of which colour.
 
     Returns:
-        The colour and the alpha with it; what they were where the frame does not show the head.
+        The colour and the alpha with it; both as they were where the frame does not show the brow,
+        or the head is fewer than 8 rows high.
     """
     brow = to_frame(person, framing, person.head_x, person.top + BROW * person.head)
     rows = alpha_hw.shape[0]
@@ -58,9 +60,9 @@ def add_worn(
     for outline in outlines:
         across, down = person.head * outline.T
         points = to_frame(person, framing, person.head_x + across, person.top + down)
-        cover = drawn([points.T], framing, alpha_hw.shape)
+        cover = cover_of([points.T], framing, alpha_hw.shape)
         paint = (dye * rng.uniform(0.75, 1.15)).astype(np.float32)
-        part = np.broadcast_to(paint, colour.shape) * shade(cover, light, depth)
+        part = np.minimum(paint * shade(cover, light, depth), np.float32(255))
         colour, alpha_hw = put_on(colour, alpha_hw, part, unit(cover))
     return colour, alpha_hw
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.training import dataset
 from seg_stream.training.composites import Cast
-from seg_stream.training.dataset import composing
+from seg_stream.training.dataset import Composer, composing
 from seg_stream.training.pairs import load_backgrounds, load_people
 from tests.training.data import write_data
 
@@ -103,17 +106,61 @@ def test_more_processes_than_the_system_lets_one_start_are_refused(casts: list[C
 
 
 @forks
+def test_ctrl_c_while_they_are_forked_is_not_lost(casts: list[Cast]) -> None:
+    before, armed = set(multiprocessing.active_children()), [True]
+    os.register_at_fork(before=lambda: armed and signal.raise_signal(signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt), composing(casts, 2):
+            pytest.fail("it began")
+    finally:
+        armed.clear()  # hooks cannot be taken back
+    assert not set(multiprocessing.active_children()) - before
+
+
+@forks
 def test_what_is_being_composed_is_not_waited_for(casts: list[Cast]) -> None:
-    before = set(multiprocessing.active_children())
-    begun = time.monotonic()
+    before, begun = set(multiprocessing.active_children()), time.monotonic()
     with (
         ThreadPoolExecutor(2) as threads,
         pytest.raises(KeyboardInterrupt),
         composing(casts, 2) as composer,
     ):
-        long = [threads.submit(composer, 0, (512, 512), 1, 0, 0, 4000) for _ in range(2)]
+        long = [threads.submit(composer, 0, (128, 96), 1, 0, 0, 100_000) for _ in range(2)]
         time.sleep(0.5)
         assert not any(each.done() for each in long)
         raise KeyboardInterrupt
-    assert time.monotonic() - begun < 20, "4,000 samples take minutes"
+    assert time.monotonic() - begun < 20, "so many samples take minutes"
     assert not set(multiprocessing.active_children()) - before
+
+
+@forks
+def test_nobody_waits_for_the_rest_of_an_answer(
+    casts: list[Cast], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Processes that were killed in the middle of one left the run waiting for ever."""
+    large = np.zeros((64, 512, 512, 3), np.uint8), np.zeros((64, 512, 512), np.uint8)
+    monkeypatch.setattr(dataset, "compose_batch", lambda *_: large)
+
+    def keep_asking(composer: Composer) -> None:
+        while True:
+            composer(0, (512, 512), 1, 0, 0, 64)
+
+    for _ in range(3):
+        with (
+            ThreadPoolExecutor(2) as threads,
+            pytest.raises(KeyboardInterrupt),
+            composing(casts, 2) as composer,
+        ):
+            for _ in range(2):
+                threads.submit(keep_asking, composer)
+            time.sleep(0.5)
+            raise KeyboardInterrupt
+
+
+@forks
+def test_processes_of_others_are_left_alone(casts: list[Cast]) -> None:
+    with composing(casts, 1):
+        other = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(1,))
+        other.start()
+    other.join()
+    assert other.exitcode == 0

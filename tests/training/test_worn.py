@@ -55,6 +55,7 @@ def test_what_is_worn_only_adds_to_the_person(person: Portrait, seed: int, draw:
     assert colour.shape == picture.shape
     assert np.isfinite(colour).all()
     assert colour.min() >= 0
+    assert colour.max() <= 255.01
     assert (alpha >= before - 1e-6).all()
     assert alpha.max() <= 1 + 1e-6
     added = alpha > before + 0.02
@@ -166,7 +167,7 @@ def test_a_hat_is_as_wide_as_the_head_also_where_the_frame_cuts_it(person: Portr
     for centre in (0.5, 0.02):
         framing = Framing(aspect=5 / 3, heads=1.8, height=0.7, centre=centre)
         picture, matte = place(person, framing, SIZE)
-        across = framing.height / framing.heads * SIZE[1] * SIZE[0] / SIZE[1] / framing.aspect
+        across = framing.height / framing.heads * SIZE[0] / framing.aspect
         reaches = []
         for seed in range(60):
             rng = np.random.default_rng(seed)
