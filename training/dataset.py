@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -163,6 +164,8 @@ def _fork(
 def _serve(line: Connection, lines: Sequence[Connection], casts: Sequence[Cast]) -> None:
     """Answer until the parent is gone, however it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to say
+    if os.sched_getscheduler(0) in (os.SCHED_FIFO, os.SCHED_RR):  # nobody else would get to run
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     for of_parent in lines:
         of_parent.close()
     with suppress(EOFError, ConnectionError):

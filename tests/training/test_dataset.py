@@ -164,3 +164,23 @@ def test_processes_of_others_are_left_alone(casts: list[Cast]) -> None:
         other.start()
     other.join()
     assert other.exitcode == 0
+
+
+@forks
+def test_processes_do_not_keep_a_real_time_priority(
+    casts: list[Cast], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SVT-AV1 gives it to the thread that encodes, as root; composers with it stop the machine."""
+    policy, given = os.sched_getscheduler(0), os.sched_getparam(0)
+    monkeypatch.setattr(
+        dataset, "compose_batch", lambda *_: (np.array([os.sched_getscheduler(0)]), np.zeros(1))
+    )
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        pytest.skip("only root may have it")
+    try:
+        with composing(casts, 1) as composer:
+            assert composer(0, (64, 48), 1, 0, 0, 1)[0][0] == os.SCHED_OTHER
+    finally:
+        os.sched_setscheduler(0, policy, given)
