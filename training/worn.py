@@ -43,8 +43,8 @@ def add_worn(
         or the head is fewer than 8 rows high.
     """
     brow = to_frame(person, framing, person.head_x, person.top + BROW * person.head)
-    rows = alpha_hw.shape[0]
-    if not (0 <= brow[0] < framing.aspect and 0 <= brow[1] < 1) or _head_rows(framing, rows) < 8:
+    head_rows = alpha_hw.shape[0] * framing.height / framing.heads
+    if not (0 <= brow[0] < framing.aspect and 0 <= brow[1] < 1) or head_rows < 8:
         return colour, alpha_hw
     half, kind = _half_width(person), rng.random()
     if kind < 0.65:
@@ -65,10 +65,6 @@ def add_worn(
         part = np.minimum(paint * shade(cover, light, depth), np.float32(255))
         colour, alpha_hw = put_on(colour, alpha_hw, part, unit(cover))
     return colour, alpha_hw
-
-
-def _head_rows(framing: Framing, rows: int) -> float:
-    return rows * framing.height / framing.heads
 
 
 def _half_width(person: Portrait) -> float:

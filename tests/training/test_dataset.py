@@ -89,7 +89,8 @@ def test_on_another_system_it_is_said(casts: list[Cast], monkeypatch: pytest.Mon
 
 @forks
 def test_more_processes_than_the_system_lets_one_start_are_refused(casts: list[Cast]) -> None:
-    resource = pytest.importorskip("resource")
+    import resource
+
     files = resource.RLIMIT_NOFILE
     before, limits = set(multiprocessing.active_children()), resource.getrlimit(files)
     opened = len(list(Path("/proc/self/fd").iterdir()))
