@@ -13,6 +13,7 @@ from seg_stream.pipeline.frame import Frame, PixelFormat
 from seg_stream.pipeline.picture import to_bt601, to_picture
 from seg_stream.pipeline.sinks.contract import Sink
 from seg_stream.pipeline.sinks.encoding import Encoding, choose_encoder
+from seg_stream.pipeline.sinks.priority import usual_priority
 from seg_stream.pipeline.sinks.video_file import VideoFile
 from seg_stream.pipeline.sources.trim import Look, Trim
 from seg_stream.pipeline.video_gpu import encoder_on_gpu
@@ -128,6 +129,8 @@ class VideoSink(Sink):
                 )
         _tag(codec, frame.format, self._look.colour if self._look else frame.colour)
         self._file.begin(stream)
+        with usual_priority():
+            codec.open()
         self._stream = stream
         return stream
 
