@@ -32,7 +32,7 @@ from seg_stream.pipeline.console import (
 )
 from seg_stream.pipeline.conversion import run_job
 from seg_stream.pipeline.describe import describe
-from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError, unusable
+from seg_stream.pipeline.errors import SegStreamError, Stopped, UserError, exit_code, unusable
 from seg_stream.pipeline.job import SEGMENT_S, Job
 from seg_stream.pipeline.look import Look
 from seg_stream.pipeline.matte import MatteSettings
@@ -58,7 +58,7 @@ def main() -> None:
     except SegStreamError as error:
         _complain(str(error), 1)
     except OSError as error:  # a name that the system does not take
-        _complain(f"{unusable(error)}.", 2)
+        _complain(f"{unusable(error)}.", exit_code(error))
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,5 +1,7 @@
 """The errors of seg-stream; each message is one sentence that a user can act on."""
 
+import errno
+
 
 class SegStreamError(Exception):
     """Something went wrong that is not the user's doing; exit code 1."""
@@ -15,4 +17,11 @@ class Stopped(SegStreamError):  # noqa: N818  # nothing went wrong
 
 def unusable(error: OSError) -> str:
     """Which file cannot be used, and why: the beginning of a sentence."""
-    return f"{error.filename or 'A file'} cannot be used ({error.strerror or error})"
+    written = error.errno in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
+    unnamed = "The output" if written else "A file"
+    return f"{error.filename or unnamed} cannot be used ({error.strerror or error})"
+
+
+def exit_code(error: OSError) -> int:
+    """1 if the disk is full or fails, 2 for a file that the user may name differently."""
+    return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2

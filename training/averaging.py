@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg_stream.export.command import parse_size
-from seg_stream.pipeline.errors import SegStreamError, UserError
+from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code
 from seg_stream.pipeline.sinks.part_file import check_target
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import sample_batch
@@ -140,6 +140,7 @@ def save(model: keras.Model, path: Path) -> None:
 
     Raises:
         UserError: it cannot be written.
+        SegStreamError: the disk is full, or fails.
     """
     beside = path.with_name(f"{path.stem}.part.keras")
     try:
@@ -149,7 +150,8 @@ def save(model: keras.Model, path: Path) -> None:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
         reason = error.strerror or str(error).partition("\n")[0]
-        raise UserError(f"{path} cannot be written ({reason}); choose another place.") from None
+        kind = UserError if exit_code(error) == 2 else SegStreamError
+        raise kind(f"{path} cannot be written ({reason}); choose another place.") from None
 
 
 def main() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from seg_stream.export.command import parse_size
-from seg_stream.pipeline.errors import SegStreamError, UserError, unusable
+from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
 from seg_stream.training.networks import ARCHITECTURES, WITH_BODY
 from seg_stream.training.run import train
 from seg_stream.training.settings import TrainSettings, checked_settings, named_number
@@ -111,7 +110,7 @@ def seg_train(
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
         typer.echo(f"seg-train: {unusable(error)}; check it.", err=True)
-        raise typer.Exit(1 if error.errno in (errno.ENOSPC, errno.EIO) else 2) from error
+        raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt:
         typer.echo(f"seg-train: interrupted; the same command resumes {out}.", err=True)
         raise typer.Exit(130) from None

@@ -99,6 +99,8 @@ def pair_folders(data: Path) -> dict[str, Path]:
         UserError: there is none, or two have the same name.
     """
     if not data.is_dir():
+        if data.is_file():
+            raise UserError(f"{data} is a file; give the folder that holds the pairs.")
         raise UserError(f"The data folder {data} does not exist; check the path.")
     below = sorted(path for path in data.iterdir() if not path.name.startswith("."))
     found = {path.name: path for path in below if (path / "images").is_dir()}

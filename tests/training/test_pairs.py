@@ -48,6 +48,8 @@ def test_several_folders_or_one_are_found(folder: Path, tmp_path: Path) -> None:
         pair_folders(folder / "images")
     with pytest.raises(UserError, match="does not exist"):
         pair_folders(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is a file; give the folder"):
+        pair_folders(next((folder / "images").iterdir()))
 
 
 def test_a_folder_named_like_its_parent_does_not_hide_it(

@@ -18,7 +18,7 @@ from rich.table import Table
 from seg_stream.engines.models import DEFAULT
 from seg_stream.engines.onnxruntime_cpu import available_cores
 from seg_stream.engines.select import open_engine
-from seg_stream.pipeline.errors import SegStreamError, UserError, unusable
+from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
 from seg_stream.pipeline.sinks.part_file import PartFile, check_target, write_whole
 from seg_stream.training.evaluation.report import (
     ALL,
@@ -117,7 +117,7 @@ def seg_eval(
         raise typer.Exit(2 if isinstance(error, UserError) else 1) from error
     except OSError as error:
         typer.echo(f"seg-eval: {unusable(error)}; check it.", err=True)
-        raise typer.Exit(2) from error
+        raise typer.Exit(exit_code(error)) from error
 
 
 def _measure(task: _Task, descriptions: Path | None, threads: int) -> list[Report]:
