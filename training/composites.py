@@ -44,13 +44,9 @@ ARMS = 0.35
 """How often a person who is put into a room gets drawn arms."""
 WORN = 0.25
 """How often a person who is put into a room gets a drawn hat, headphones or a badge."""
-ALIKE = 0.2
-"""How often that room has the person's own colour somewhere on the outline: white before white has
-next to no edge, and only the shape of a head or a shoulder says where it is."""
-ALIKE_WALL = 0.7
-"""How much of that is a whole wall; the others are a thing beside the person: a toy, a roof."""
-NOBODY = 0.07
-"""How often nobody is there."""
+ALIKE = 0.15
+"""How often that room is a wall of the person's own colour somewhere on the outline: white before
+white has next to no edge, and only the shape of a head or a shoulder says where it is."""
 SHADOWS = 0.3
 """How often a person's shadow falls on the room behind."""
 WALLS = 0.15
@@ -86,7 +82,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
         The picture, uint8 (H, W, 3) RGB, and the alpha, uint8 (H, W).
     """
     kind = rng.random()
-    if kind < NOBODY:
+    if kind < 0.04:  # nobody there
         frame, alpha = room(cast.rooms, size, rng), np.zeros(size[::-1], np.float32)
     else:
         gap = rng.random() < GAPS
@@ -95,7 +91,7 @@ def compose(cast: Cast, size: Size, rng: np.random.Generator) -> tuple[Image, Im
             frame, alpha = _photographed(person, size, rng, gap)
         else:
             frame, alpha = _put(person, room(cast.rooms, size, rng), size, rng, gap)
-        if kind < NOBODY + 0.08:  # two people
+        if kind < 0.12:  # two people
             frame, second = _put(_pick(cast, rng), frame, size, rng, second=True)
             alpha = second + alpha * (1 - second)
     seen = camera.sensor(camera.soften(camera.light(frame, rng), rng), rng)
@@ -153,29 +149,21 @@ def _wall(size: Size, rng: np.random.Generator) -> FloatImage:
 
 
 def _alike(
-    room_bgr: FloatImage, foreground: FloatImage, alpha_hw: FloatImage, rng: np.random.Generator
+    wall: FloatImage, foreground: FloatImage, alpha_hw: FloatImage, rng: np.random.Generator
 ) -> FloatImage:
-    """The room with a wall or a thing in it that has the person's colour where it meets them."""
+    """The wall, painted so that somewhere on the person's outline it has the person's colour."""
     inside = np.where(alpha_hw > 0.9, np.uint8(1), np.uint8(0))
     reach = max(3, alpha_hw.shape[0] // 20) | 1
     ys, xs = np.nonzero(inside > cv2.erode(inside, np.ones((reach, reach), np.uint8)))
     if not len(ys):
-        return room_bgr
-    whole, near_top = rng.random() < ALIKE_WALL, len(ys) // 4  # rows come in order
-    if whole:  # half the time a point near the top, of hair or a hat
-        some = int(rng.integers(len(ys) if rng.random() < 0.5 else max(1, near_top)))
-    else:  # a thing around the head would be a hat
-        some = int(rng.integers(near_top, len(ys)))
+        return wall
+    # Rows come in order: half the time a point near the top, of hair or a hat.
+    some = int(rng.integers(len(ys) if rng.random() < 0.5 else max(1, len(ys) // 4)))
     y, x = ys[some], xs[some]
     near = np.s_[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
     own = np.median(foreground[near][inside[near] > 0], axis=0) * np.exp(rng.normal(0, 0.04, 3))
-    size = alpha_hw.shape[::-1]
-    wall = _wall(size, rng)
     gain = np.minimum(own, 255) / wall[y, x]
-    painted = np.asarray(np.clip(wall * gain.astype(np.float32), 0, 255), np.float32)
-    if whole:
-        return painted
-    return _lay_over(room_bgr, painted, _shape(size, rng, largest=0.3, around=(x, y)), rng)
+    return np.asarray(np.clip(wall * gain.astype(np.float32), 0, 255), np.float32)
 
 
 def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> FloatImage:
@@ -191,20 +179,12 @@ def _furniture(view: FloatImage, rooms: Rooms, rng: np.random.Generator) -> Floa
     return view
 
 
-def _shape(
-    size: Size, rng: np.random.Generator, largest: float, around: tuple[int, int] | None = None
-) -> Image:
-    """An ellipse, box or jagged thing, up to twice `largest` of `size`.
-
-    It lies in the lower two thirds, or so that the pixel `around` is mostly within it.
-    """
+def _shape(size: Size, rng: np.random.Generator, largest: float) -> Image:
+    """An ellipse, box or jagged thing in the lower two thirds, up to twice `largest` of `size`."""
     width, height = size
     mask = np.zeros((height, width), np.uint8)
     centre = (int(rng.integers(width)), int(rng.integers(height // 3, height)))
     axes = tuple(int(rng.uniform(0.05, largest) * side) for side in size)
-    if around is not None:
-        off = rng.uniform(-0.8, 0.8, 2) * axes
-        centre = (int(around[0] + off[0]), int(around[1] + off[1]))
     kind = rng.random()
     if kind < 0.35:
         cv2.ellipse(mask, centre, axes, float(rng.uniform(-30, 30)), 0, 360, 255, -1)
@@ -273,7 +253,7 @@ def _put(
         foreground, alpha = add_worn(foreground, alpha, person, framing, rng)
     foreground = camera.match_light(foreground, alpha, background, rng)
     if not second and rng.random() < ALIKE:  # a new wall would hide the first person
-        background = _alike(background, foreground, alpha, rng)
+        background = _alike(_wall(size, rng), foreground, alpha, rng)
     if rng.random() < SHADOWS:
         background = camera.throw_shadow(background, alpha, rng)
     frame = foreground * alpha[..., None] + background * (1 - alpha[..., None])

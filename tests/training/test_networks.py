@@ -32,7 +32,6 @@ from seg_stream.training.networks.unet_lite import unet_lite
 PARAMETERS = {
     "unet": 1_941_387,
     "unet_lite": 1_305_585,
-    "unet_lite_deep": 2_441_041,
     "unet_lite2": 3_836_161,
     "fcn32s": 8_399_057,
     "fcn16s": 8_396_130,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from seg_stream.training.networks.deeplab import deeplabv3plus
 from seg_stream.training.networks.fcn import fcn8s, fcn16s, fcn32s
 from seg_stream.training.networks.unet import unet
-from seg_stream.training.networks.unet_lite import unet_lite, unet_lite2, unet_lite_deep
+from seg_stream.training.networks.unet_lite import unet_lite, unet_lite2
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +36,6 @@ ARCHITECTURES = {
         lambda size, width: unet(input_size=size, width=width), 16, 16, input_range=1
     ),
     "unet_lite": Architecture(unet_lite, 32, 16, body="EfficientNet-Lite0"),
-    "unet_lite_deep": Architecture(unet_lite_deep, 32, 16, body="EfficientNet-Lite0"),
     "unet_lite2": Architecture(unet_lite2, 32, 32, body="EfficientNet-Lite2"),
     "fcn32s": Architecture(fcn32s, 32, 16),
     "fcn16s": Architecture(fcn16s, 32, 16),

@@ -62,16 +62,6 @@ def unet_lite(
     return keras.Model(inputs, outputs, name=f"unet_lite_{width}")
 
 
-def unet_lite_deep(
-    input_size: tuple[int, int, int] = (224, 384, 3), width: int = 16
-) -> keras.Model:
-    """`unet_lite` with all of the body but its last stage: three blocks more, of a 16th and a 32nd.
-
-    For inputs of which the smaller body sees too little at once to tell things from people.
-    """
-    return unet_lite(input_size, width, LITE0, (1, 2, 2, 3, 3, 4))
-
-
 def unet_lite2(input_size: tuple[int, int, int] = (224, 384, 3), width: int = 32) -> keras.Model:
     """The same on the body of EfficientNet-Lite2 but for its last stage; see `unet_lite`."""
     return unet_lite(input_size, width, LITE2, (1, 3, 3, 4, 4, 5))
