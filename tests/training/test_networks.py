@@ -27,12 +27,14 @@ from seg_stream.training.networks.efficientnet_lite import (
     load_imagenet,
 )
 from seg_stream.training.networks.fcn import fcn
+from seg_stream.training.networks.two_scale import two_scale
 from seg_stream.training.networks.unet_lite import unet_lite
 
 PARAMETERS = {
     "unet": 1_941_387,
     "unet_lite": 1_305_585,
     "unet_lite2": 3_836_161,
+    "two_scale": 2_611_170,
     "fcn32s": 8_399_057,
     "fcn16s": 8_396_130,
     "fcn8s": 8_395_443,
@@ -173,3 +175,15 @@ def test_freezing_keeps_early_and_generic_layers_only() -> None:
     assert "logits" in trained
     assert not {"stem", "block0_project", "block2_project", "block4_depthwise"} & trained
     assert not {name for name in trained if name.startswith("block") and name.endswith("_norm")}
+
+
+def test_both_bodies_of_two_scales_are_filled_and_kept() -> None:
+    one, two = unet_lite((64, 64, 3)), two_scale((64, 96, 3))
+    assert load_imagenet(two, published()) == 2 * load_imagenet(one, published())
+    kernels = [np.asarray(two.get_layer(name).weights[0]) for name in ("stem", "context_stem")]
+    np.testing.assert_array_equal(*kernels)
+    for model in (one, two):
+        freeze_generic(model)
+    kept = {layer.name for layer in one.layers if not layer.trainable}
+    both = {layer.name for layer in two.layers if not layer.trainable}
+    assert both == kept | {f"context_{name}" for name in kept}

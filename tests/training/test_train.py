@@ -283,11 +283,11 @@ def test_a_run_that_no_longer_gets_better_stops(tmp_path: Path) -> None:
         (["--share", "0.5"], "--share is given without --start-from"),
         (
             ["--arch", "fcn32s", "--imagenet", "body.pth"],
-            "--imagenet is for unet_lite and unet_lite2, not for fcn32s",
+            "--imagenet is for unet_lite, unet_lite2 and two_scale, not for fcn32s",
         ),
         (
             ["--all-layers"],
-            "--all-layers is for unet_lite and unet_lite2 with --imagenet or --start-from",
+            "--all-layers is for unet_lite, unet_lite2 and two_scale with --imagenet",
         ),
         (
             ["--share", "2"],

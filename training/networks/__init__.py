@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from seg_stream.training.networks.deeplab import deeplabv3plus
 from seg_stream.training.networks.fcn import fcn8s, fcn16s, fcn32s
+from seg_stream.training.networks.two_scale import two_scale
 from seg_stream.training.networks.unet import unet
 from seg_stream.training.networks.unet_lite import unet_lite, unet_lite2
 
@@ -37,11 +38,13 @@ ARCHITECTURES = {
     ),
     "unet_lite": Architecture(unet_lite, 32, 16, body="EfficientNet-Lite0"),
     "unet_lite2": Architecture(unet_lite2, 32, 32, body="EfficientNet-Lite2"),
+    "two_scale": Architecture(two_scale, 32, 16, body="EfficientNet-Lite0"),
     "fcn32s": Architecture(fcn32s, 32, 16),
     "fcn16s": Architecture(fcn16s, 32, 16),
     "fcn8s": Architecture(fcn8s, 32, 16),
     "deeplabv3plus": Architecture(deeplabv3plus, 16, 32),
 }
 
-WITH_BODY = " and ".join(name for name, each in ARCHITECTURES.items() if each.body)
+_with_body = [name for name, each in ARCHITECTURES.items() if each.body]
+WITH_BODY = f"{', '.join(_with_body[:-1])} and {_with_body[-1]}"
 """Those whose body can begin with ImageNet's weights, for sentences."""

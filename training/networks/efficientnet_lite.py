@@ -54,12 +54,27 @@ EPSILON = 1e-3
 """Of the batch norms, as in the authors' code."""
 
 
-def body(
-    pixels: Any, stages: Sequence[Stage] = LITE0, repeats: tuple[int, ...] | None = None
-) -> list[Any]:
-    """Apply a body to RGB pixels 0..255: all of it, or as many blocks a stage as `repeats` says.
+CONTEXT = "context_"
+"""What the layers' names of a second body in a network begin with."""
 
-    The blocks keep their published numbers in their names, whichever are left out.
+
+def scaled(pixels: Any) -> Any:
+    """RGB pixels 0..255 as the bodies want them."""
+    from keras import layers
+
+    return layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(pixels)
+
+
+def body(
+    picture: Any,
+    stages: Sequence[Stage] = LITE0,
+    repeats: tuple[int, ...] | None = None,
+    prefix: str = "",
+) -> list[Any]:
+    """Apply a body to a scaled picture: all of it, or as many blocks a stage as `repeats` says.
+
+    The blocks keep their published numbers in their names, whichever are left out, after `prefix`:
+    none, or `CONTEXT`.
 
     Returns:
         The last features of each resolution, from half the picture's size to a 32nd.
@@ -75,8 +90,8 @@ def body(
         1 <= used <= there for used, there in zip(repeats, full, strict=False)
     ):
         raise ValueError(f"repeats is {repeats}; each must be from 1 to that of {full}")
-    x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale")(pixels)
-    x = _norm(layers.Conv2D(STEM, 3, 2, "same", use_bias=False, name="stem")(x), "stem_norm")
+    stem = layers.Conv2D(STEM, 3, 2, "same", use_bias=False, name=f"{prefix}stem")
+    x = _norm(stem(picture), f"{prefix}stem_norm")
     levels: list[Any] = [x]
     first = 0
     for stage, used in zip(stages, repeats, strict=False):
@@ -84,7 +99,7 @@ def body(
             stride = stage.stride if repeat == 0 else 1
             if stride == 2:
                 levels.append(x)
-            x = _inverted_residual(x, stage, stride, f"block{first + repeat}")
+            x = _inverted_residual(x, stage, stride, f"{prefix}block{first + repeat}")
             levels[-1] = x
         first += stage.repeats
     return levels
@@ -149,14 +164,15 @@ def freeze_generic(model: keras.Model, blocks: int = 3) -> None:
     for layer in model.layers:
         if _published(layer.name) is None:
             continue
-        block = layer.name.partition("_")[0].removeprefix("block")
+        block = layer.name.removeprefix(CONTEXT).partition("_")[0].removeprefix("block")
         early = not block.isdigit() or int(block) < blocks
         if early or layer.name.endswith(("_norm", "_depthwise")):
             layer.trainable = False
 
 
 def _published(name: str) -> list[str] | None:
-    """The port's names of a layer's arrays; None for layers that are not of the body."""
+    """The port's names of a layer's arrays; None for layers that are not of a body."""
+    name = name.removeprefix(CONTEXT)
     if name == "stem":
         return ["_conv_stem.weight"]
     if name == "stem_norm":

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from seg_stream.training.networks.efficientnet_lite import LITE0, LITE2, Stage, body
+from seg_stream.training.networks.efficientnet_lite import LITE0, LITE2, Stage, body, scaled
 
 if TYPE_CHECKING:
     import keras
@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 DECODER = (16, 24, 40, 96)
 """Channels of the decoder's levels at width 16, from half the picture's size to a 16th."""
 
+REPEATS = (1, 2, 2, 3, 2, 2)
+"""How many blocks of each stage of EfficientNet-Lite0 are used."""
+
 
 def unet_lite(
     input_size: tuple[int, int, int] = (160, 256, 3),
     width: int = 16,
     stages: Sequence[Stage] = LITE0,
-    repeats: tuple[int, ...] = (1, 2, 2, 3, 2, 2),
+    repeats: tuple[int, ...] = REPEATS,
 ) -> keras.Model:
     """Build the network.
 
@@ -44,22 +47,42 @@ def unet_lite(
     import keras
     from keras import layers
 
+    check_sides(input_size, width)
+    inputs = layers.Input(input_size, name="pixels")
+    logits = score(scaled(inputs), width, stages, repeats)
+    outputs = layers.Activation("sigmoid", dtype="float32", name="alpha")(logits)
+    return keras.Model(inputs, outputs, name=f"unet_lite_{width}")
+
+
+def check_sides(input_size: tuple[int, int, int], width: int) -> None:
+    """Raise ValueError if a side is not divisible by 32, or the width is not positive."""
     if input_size[0] % 32 or input_size[1] % 32:
         raise ValueError(f"input_size is {input_size[:2]}; both sides must be divisible by 32")
     if width < 1:
         raise ValueError(f"width is {width}; it must be at least 1")
 
-    inputs = layers.Input(input_size, name="pixels")
-    *skips, x = body(inputs, stages, repeats)
+
+def score(
+    picture: Any,
+    width: int,
+    stages: Sequence[Stage] = LITE0,
+    repeats: tuple[int, ...] = REPEATS,
+    prefix: str = "",
+) -> Any:
+    """Apply encoder and decoder: from the scaled picture (N, H, W, 3) to logits (N, H, W, 1).
+
+    The names of all layers with weights begin with `prefix`.
+    """
+    from keras import layers
+
+    *skips, x = body(picture, stages, repeats, prefix)
     for level in reversed(range(len(skips))):
-        filters = max(1, DECODER[level] * width // 16)
-        x = _conv(x, filters)
+        filters, name = max(1, DECODER[level] * width // 16), f"{prefix}up{level}"
+        x = _conv(x, filters, f"{name}_reduce")
         x = layers.UpSampling2D(2, interpolation="nearest")(x)
         x = layers.Concatenate()([skips[level], x])
-        x = _separable(x, filters)
-    x = layers.Conv2DTranspose(1, 4, strides=2, padding="same", name="logits")(x)
-    outputs = layers.Activation("sigmoid", dtype="float32", name="alpha")(x)
-    return keras.Model(inputs, outputs, name=f"unet_lite_{width}")
+        x = _separable(x, filters, name)
+    return layers.Conv2DTranspose(1, 4, strides=2, padding="same", name=f"{prefix}logits")(x)
 
 
 def unet_lite2(input_size: tuple[int, int, int] = (224, 384, 3), width: int = 32) -> keras.Model:
@@ -67,15 +90,17 @@ def unet_lite2(input_size: tuple[int, int, int] = (224, 384, 3), width: int = 32
     return unet_lite(input_size, width, LITE2, (1, 3, 3, 4, 4, 5))
 
 
-def _conv(x: Any, filters: int) -> Any:
+def _conv(x: Any, filters: int, name: str) -> Any:
     from keras import layers
 
-    x = layers.Conv2D(filters, 1, use_bias=False, kernel_initializer="he_normal")(x)
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+    conv = layers.Conv2D(
+        filters, 1, use_bias=False, kernel_initializer="he_normal", name=f"{name}_conv"
+    )
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(conv(x)))
 
 
-def _separable(x: Any, filters: int) -> Any:
+def _separable(x: Any, filters: int, name: str) -> Any:
     from keras import layers
 
-    x = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
-    return _conv(x, filters)
+    across = layers.DepthwiseConv2D(3, padding="same", use_bias=False, name=f"{name}_across")
+    return _conv(across(x), filters, name)

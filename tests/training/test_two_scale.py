@@ -1,0 +1,114 @@
+"""Two networks as one: what it computes, which go together, and the command that joins them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+keras = pytest.importorskip("keras", reason="needs the train extra (Keras)")
+
+from seg_stream.training import joining  # noqa: E402
+from seg_stream.training.networks.two_scale import (  # noqa: E402
+    CELL,
+    SHARE,
+    context_sides,
+    join,
+)
+from seg_stream.training.networks.unet_lite import unet_lite  # noqa: E402
+
+SIDES = (64, 96)
+NEAR = (32, 64)
+
+
+def trained(sides: tuple[int, int], seed: int, width: int = 4) -> Any:
+    """A network that says something; a new one says one half of everything."""
+    keras.utils.set_random_seed(seed)
+    model = unet_lite((*sides, 3), width)
+    last = model.get_layer("logits")
+    kernel, bias = last.get_weights()
+    last.set_weights([1000 * kernel, bias + seed])
+    return model
+
+
+def logits(model: Any, pixels: np.ndarray) -> Any:
+    inner = keras.Model(model.input, model.get_layer("logits").output)
+    return np.asarray(inner(pixels[None]))[0, ..., 0]
+
+
+def test_it_gives_what_the_two_give_between_them() -> None:
+    """As OpenCV computes it: the detail, and half of what the context says otherwise of a cell."""
+    detail, context = trained(SIDES, 1), trained(NEAR, 2)
+    pixels = np.random.default_rng(3).uniform(0, 255, (*SIDES, 3)).astype(np.float32)
+    own = logits(detail, pixels)
+    other = logits(context, cv2.resize(pixels, NEAR[::-1]))
+    apart = cv2.resize(other, SIDES[::-1]) - own
+    cells = apart.reshape(SIDES[0] // CELL, CELL, SIDES[1] // CELL, CELL).mean(axis=(1, 3))
+    assert np.abs(cells).max() > 0.01, "they differ"
+    expected = own + SHARE * cv2.resize(cells, SIDES[::-1])
+    found = np.asarray(join(detail, context)(pixels[None]))[0, ..., 0]
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-expected)), atol=1e-4)
+
+
+@given(st.integers(1, 40), st.integers(1, 40))
+def test_the_context_is_smaller_and_fits(rows: int, columns: int) -> None:
+    sides = (rows * CELL, columns * CELL)
+    for side, near in zip(sides, context_sides(*sides), strict=True):
+        assert near % CELL == 0
+        assert CELL <= near <= max(CELL, side * 2 / 3)
+
+
+def test_sizes_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="the second is for 96x64, expected 64x32"):
+        join(trained(SIDES, 1), trained(SIDES, 2))
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["joining", *map(str, arguments), "--width", "4"])
+    return joining.main()
+
+
+def test_the_command_joins_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detail, context, out = (tmp_path / f"{name}.keras" for name in ("detail", "context", "out"))
+    parts = trained(SIDES, 1), trained(NEAR, 2)
+    for path, model in zip((detail, context), parts, strict=True):
+        model.save(path)
+    assert run(monkeypatch, out, detail, context) == 0
+    pixels = np.random.default_rng(3).uniform(0, 255, (1, *SIDES, 3)).astype(np.float32)
+    joined = keras.models.load_model(out, compile=False)
+    np.testing.assert_allclose(joined(pixels), join(*parts)(pixels), atol=1e-6)
+
+
+def test_what_cannot_be_joined_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detail, out = tmp_path / "detail.keras", tmp_path / "out.keras"
+    trained(SIDES, 1).save(detail)
+    text = tmp_path / "text.keras"
+    text.write_text("no network")
+    wider = tmp_path / "wider.keras"
+    trained(NEAR, 1, width=6).save(wider)
+    flat = tmp_path / "flat.keras"
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(flat)
+    for second, sentence in (
+        (detail, "The two cannot be joined: the second is for 96x64, expected 64x32."),
+        (text, "text.keras cannot be joined ("),
+        (wider, "wider.keras cannot be joined ("),
+        (flat, "flat.keras cannot be joined ("),
+        (tmp_path / "none.keras", "none.keras cannot be joined ("),
+    ):
+        assert run(monkeypatch, out, detail, second) == 2
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert said.count("\n") == 1
+        assert not out.exists()
+    assert run(monkeypatch, tmp_path / "out.onnx", detail, detail) == 2
+    assert "let it end in .keras" in capsys.readouterr().err
+    assert run(monkeypatch, detail, detail, detail) == 2
+    assert "exists already" in capsys.readouterr().err
