@@ -18,6 +18,7 @@ from seg_stream.training import joining  # noqa: E402
 from seg_stream.training.networks.two_scale import (  # noqa: E402
     CELL,
     SHARE,
+    STRIDE,
     context_sides,
     join,
 )
@@ -58,10 +59,10 @@ def test_it_gives_what_the_two_give_between_them() -> None:
 
 @given(st.integers(1, 40), st.integers(1, 40))
 def test_the_context_is_smaller_and_fits(rows: int, columns: int) -> None:
-    sides = (rows * CELL, columns * CELL)
+    sides = (rows * STRIDE, columns * STRIDE)
     for side, near in zip(sides, context_sides(*sides), strict=True):
-        assert near % CELL == 0
-        assert CELL <= near <= max(CELL, side * 2 / 3)
+        assert near % STRIDE == 0
+        assert STRIDE <= near <= max(STRIDE, side * 2 / 3)
 
 
 def test_sizes_that_do_not_go_together_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 The larger the picture that a small network looks at, the less of it fits into what it sees at once,
 and the more it takes a roof or a picture on a wall for a person. So a second one looks at less
-detail, and where the two disagree over whole cells of the bottleneck, they meet half-way. After the
+detail, and where the two disagree over whole cells of 16x16 pixels, they meet half-way. After the
 idea of A. Tao et al., "Hierarchical Multi-Scale Attention for Semantic Segmentation", 2020, without
 the attention: nothing in it has to be learned, and each can be trained by itself.
 """
@@ -17,8 +17,10 @@ from seg_stream.training.networks.unet_lite import check_sides, score
 if TYPE_CHECKING:
     import keras
 
-CELL = 32
-"""The bottleneck's pixel, in pixels of the larger picture."""
+STRIDE = 32
+"""The bottleneck's pixel, in pixels of a picture."""
+CELL = 16
+"""Over cells of so many pixels of the larger picture the second network is heard."""
 SHARE = 0.5
 """How much the second network counts there."""
 
@@ -56,8 +58,8 @@ def two_scale(input_size: tuple[int, int, int] = (224, 384, 3), width: int = 16)
 
 
 def context_sides(height: int, width: int) -> tuple[int, int]:
-    """Height and width of what the second network sees: two thirds, in whole cells."""
-    rows, columns = (max(CELL, side * 2 // 3 // CELL * CELL) for side in (height, width))
+    """Height and width of what the second network sees: two thirds, divisible by 32."""
+    rows, columns = (max(STRIDE, side * 2 // 3 // STRIDE * STRIDE) for side in (height, width))
     return rows, columns
 
 
