@@ -15,13 +15,16 @@ class Stopped(SegStreamError):  # noqa: N818  # nothing went wrong
     """The run was asked to stop, and what was not whole was thrown away."""
 
 
+OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
+"""No room for what is written, or nobody who reads it."""
+
+
 def unusable(error: OSError) -> str:
     """Which file cannot be used, and why: the beginning of a sentence."""
-    written = error.errno in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT)
-    unnamed = "The output" if written else "A file"
+    unnamed = "The output" if error.errno in OUTPUT else "A file"
     return f"{error.filename or unnamed} cannot be used ({error.strerror or error})"
 
 
 def exit_code(error: OSError) -> int:
-    """1 if the disk is full or fails, 2 for a file that the user may name differently."""
-    return 1 if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO) else 2
+    """1 if the output takes no more or a disk fails, 2 for a file that can be named differently."""
+    return 1 if error.errno in (*OUTPUT, errno.EIO) else 2

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg_stream.export.command import parse_size
-from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code
+from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
 from seg_stream.pipeline.sinks.part_file import check_target
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import sample_batch
@@ -135,6 +135,19 @@ def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> N
         model(pixels, training=True)
 
 
+def check_new(path: Path) -> None:
+    """Check that Keras weights can be saved there, before there are any.
+
+    Raises:
+        UserError: they cannot, or something is there already.
+    """
+    if path.suffix != ".keras":
+        raise UserError(f"{path} is no name for Keras weights; let it end in .keras.")
+    if path.exists():
+        raise UserError(f"{path} exists already; choose another name.")
+    check_target(path, overwrite=False)
+
+
 def save(model: keras.Model, path: Path) -> None:
     """Save beside, then rename.
 
@@ -168,11 +181,7 @@ def main() -> int:
     from seg_stream.training.run_folder import read_settings
 
     try:
-        if options.out.exists():
-            raise UserError(f"{options.out} exists already; choose another name.")
-        check_target(options.out, overwrite=False)
-        if options.out.suffix != ".keras":
-            raise UserError(f"{options.out} is no name for Keras weights; let it end in .keras.")
+        check_new(options.out)
         shares = _shares(options.shares)
         _require_one(shares)
         settings = read_settings(options.like / "settings.json")
@@ -182,8 +191,11 @@ def main() -> int:
         (people,) = read_casts(settings, ("train",), print)
         save(average(shares, people, settings), options.out)
     except SegStreamError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"averaging: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+    except OSError as error:
+        print(f"averaging: {unusable(error)}; check it.", file=sys.stderr)
+        return exit_code(error)
     return 0
 
 

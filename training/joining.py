@@ -12,9 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg_stream.pipeline.errors import SegStreamError, UserError
-from seg_stream.pipeline.sinks.part_file import check_target
-from seg_stream.training.averaging import refused, save
+from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
+from seg_stream.training.averaging import check_new, refused, save
 from seg_stream.training.networks.two_scale import join
 from seg_stream.training.networks.unet_lite import unet_lite
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
     import keras
 
 
-def load_lite(path: Path, width: int) -> keras.Model:
-    """Read the weights of a `unet_lite`, whatever its layers were called when it was saved.
+def load_lite(path: Path) -> tuple[keras.Model, int]:
+    """Read a `unet_lite` and its width, whatever its layers were called when it was saved.
 
     Raises:
         UserError: the file cannot be read or is of another network.
@@ -32,9 +31,10 @@ def load_lite(path: Path, width: int) -> keras.Model:
 
     with refused(path, "joined", "give a .keras file of unet_lite"):
         saved = keras.models.load_model(path, compile=False, safe_mode=True)
+        width = [layer.filters for layer in saved.layers if type(layer) is keras.layers.Conv2D][-1]
         model = unet_lite(tuple(saved.input_shape[1:]), width)
         model.set_weights(saved.get_weights())
-    return model
+    return model, width
 
 
 def main() -> int:
@@ -43,22 +43,24 @@ def main() -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("detail", type=Path, help="decides outlines")
     parser.add_argument("context", type=Path, help="helps to tell people from things")
-    parser.add_argument("--width", type=int, default=16, help="of both networks")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        if options.out.suffix != ".keras":
-            raise UserError(f"{options.out} is no name for Keras weights; let it end in .keras.")
-        check_target(options.out, overwrite=False)
-        parts = [load_lite(path, options.width) for path in (options.detail, options.context)]
+        check_new(options.out)
+        (detail, width), (context, other) = map(load_lite, (options.detail, options.context))
+        if width != other:
+            raise UserError(f"The two cannot be joined: their widths are {width} and {other}.")
         try:
-            model = join(*parts)
+            model = join(detail, context, width)
         except ValueError as error:
             raise UserError(f"The two cannot be joined: {error}.") from None
         save(model, options.out)
     except SegStreamError as error:
         print(f"joining: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
+    except OSError as error:
+        print(f"joining: {unusable(error)}; check it.", file=sys.stderr)
+        return exit_code(error)
     return 0
 
 

@@ -13,10 +13,10 @@ THREADS = Path("/proc/self/task")
 
 @contextmanager
 def usual_priority() -> Iterator[None]:
-    """Undo what happens within to the priority of this thread, and of those that begin there.
+    """Undo what happens within to the priority of this thread, and of those that begin meanwhile.
 
     SVT-AV1, as root, gives itself and whoever opens it a real-time priority, and nothing else on
-    the machine gets to run.
+    the machine gets to run. Only Linux tells which threads there are.
     """
     if sys.platform != "linux":
         yield
@@ -26,13 +26,16 @@ def usual_priority() -> Iterator[None]:
     try:
         yield
     finally:
-        for thread in {0} | (_threads() - before):
+        now = _threads()
+        new = set() if before is None or now is None else now - before
+        for thread in {0} | new:
             with suppress(OSError):  # it has ended
                 os.sched_setscheduler(thread, policy, given)
 
 
-def _threads() -> set[int]:
+def _threads() -> set[int] | None:
+    """Those of this process; None if they cannot be told, as without /proc."""
     try:
         return {int(entry.name) for entry in THREADS.iterdir()}
-    except OSError:  # /proc is not mounted: then that of this thread alone
-        return set()
+    except OSError:
+        return None

@@ -2,6 +2,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,8 +26,11 @@ def own_priority() -> Iterator[None]:
 
 def policies() -> set[int]:
     """Of all threads that there are now."""
-    threads = [int(entry.name) for entry in priority.THREADS.iterdir()]
-    return {os.sched_getscheduler(thread) for thread in threads}
+    found = set()
+    for entry in priority.THREADS.iterdir():
+        with suppress(ProcessLookupError):  # it has ended since
+            found.add(os.sched_getscheduler(int(entry.name)))
+    return found
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SVT-AV1 may take real time as root alone")
@@ -34,24 +38,43 @@ def policies() -> set[int]:
 def test_no_encoder_takes_real_time(tmp_path: Path) -> None:
     """SVT-AV1 gave it to all of its threads and the one that encodes, and nothing else ran."""
     sink = VideoSink(tmp_path / "out.mkv", Fraction(30), encoding=Encoding("av1"))
-    threads = threading.active_count(), len(list(priority.THREADS.iterdir()))
+    before, threads = policies(), len(list(priority.THREADS.iterdir()))
     for i in range(3):
         sink.write(frame_of(hopping(i), "yuv420p", index=i))
-    assert len(list(priority.THREADS.iterdir())) > threads[1], "it encodes in threads of its own"
-    assert policies() == {os.SCHED_OTHER}
+    assert len(list(priority.THREADS.iterdir())) > threads, "it encodes in threads of its own"
+    assert policies() == before
     sink.finish()
-    assert policies() == {os.SCHED_OTHER}
+    assert policies() == before
+
+
+@pytest.mark.usefixtures("own_priority")
+def test_threads_that_begin_meanwhile_have_the_priority_of_before() -> None:
+    """As the encoder's threads, which inherit what it takes."""
+    over = threading.Event()
+    thread = threading.Thread(target=over.wait)
+    before = policies()
+    try:
+        with priority.usual_priority():
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+            thread.start()
+            assert thread.native_id is not None
+            assert os.sched_getscheduler(thread.native_id) == os.SCHED_BATCH
+        assert policies() == before
+    finally:
+        over.set()
+        thread.join()
 
 
 @pytest.mark.usefixtures("own_priority")
 def test_a_priority_is_as_before_also_after_an_error_and_without_proc(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    policy = os.sched_getscheduler(0)
     monkeypatch.setattr(priority, "THREADS", tmp_path / "none")
     with pytest.raises(KeyError), priority.usual_priority():
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
         raise KeyError
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert os.sched_getscheduler(0) == policy
 
 
 @pytest.mark.usefixtures("own_priority")

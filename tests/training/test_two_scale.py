@@ -53,7 +53,7 @@ def test_it_gives_what_the_two_give_between_them() -> None:
     cells = apart.reshape(SIDES[0] // CELL, CELL, SIDES[1] // CELL, CELL).mean(axis=(1, 3))
     assert np.abs(cells).max() > 0.01, "they differ"
     expected = own + SHARE * cv2.resize(cells, SIDES[::-1])
-    found = np.asarray(join(detail, context)(pixels[None]))[0, ..., 0]
+    found = np.asarray(join(detail, context, 4)(pixels[None]))[0, ..., 0]
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-expected)), atol=1e-4)
 
 
@@ -67,11 +67,18 @@ def test_the_context_is_smaller_and_fits(rows: int, columns: int) -> None:
 
 def test_sizes_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(ValueError, match="the second is for 96x64, expected 64x32"):
-        join(trained(SIDES, 1), trained(SIDES, 2))
+        join(trained(SIDES, 1), trained(SIDES, 2), 4)
+
+
+def test_another_body_is_refused() -> None:
+    """Blocks that it lacks would have stayed as they begin."""
+    shorter = unet_lite((*SIDES, 3), 4, repeats=(1, 1, 1, 1, 1, 1))
+    with pytest.raises(ValueError, match="not both unet_lite; they differ from it in block"):
+        join(shorter, trained(NEAR, 2), 4)
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["joining", *map(str, arguments), "--width", "4"])
+    monkeypatch.setattr(sys, "argv", ["joining", *map(str, arguments)])
     return joining.main()
 
 
@@ -83,7 +90,7 @@ def test_the_command_joins_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert run(monkeypatch, out, detail, context) == 0
     pixels = np.random.default_rng(3).uniform(0, 255, (1, *SIDES, 3)).astype(np.float32)
     joined = keras.models.load_model(out, compile=False)
-    np.testing.assert_allclose(joined(pixels), join(*parts)(pixels), atol=1e-6)
+    np.testing.assert_allclose(joined(pixels), join(*parts, 4)(pixels), atol=1e-6)
 
 
 def test_what_cannot_be_joined_is_said(
@@ -100,7 +107,7 @@ def test_what_cannot_be_joined_is_said(
     for second, sentence in (
         (detail, "The two cannot be joined: the second is for 96x64, expected 64x32."),
         (text, "text.keras cannot be joined ("),
-        (wider, "wider.keras cannot be joined ("),
+        (wider, "The two cannot be joined: their widths are 4 and 6."),
         (flat, "flat.keras cannot be joined ("),
         (tmp_path / "none.keras", "none.keras cannot be joined ("),
     ):
@@ -112,4 +119,6 @@ def test_what_cannot_be_joined_is_said(
     assert run(monkeypatch, tmp_path / "out.onnx", detail, detail) == 2
     assert "let it end in .keras" in capsys.readouterr().err
     assert run(monkeypatch, detail, detail, detail) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert capsys.readouterr().err == f"joining: {detail} exists already; choose another name.\n"
+    assert run(monkeypatch, tmp_path / f"{300 * 'a'}.keras", detail, detail) == 2
+    assert "name too long" in capsys.readouterr().err

@@ -12,13 +12,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from seg_stream.training.networks.efficientnet_lite import CONTEXT, scaled
-from seg_stream.training.networks.unet_lite import check_sides, score
+from seg_stream.training.networks.unet_lite import STRIDE, check_sides, score
 
 if TYPE_CHECKING:
     import keras
 
-STRIDE = 32
-"""The bottleneck's pixel, in pixels of a picture."""
 CELL = 16
 """Over cells of so many pixels of the larger picture the second network is heard."""
 SHARE = 0.5
@@ -58,24 +56,34 @@ def two_scale(input_size: tuple[int, int, int] = (224, 384, 3), width: int = 16)
 
 
 def context_sides(height: int, width: int) -> tuple[int, int]:
-    """Height and width of what the second network sees: two thirds, divisible by 32."""
+    """Height and width of what the second network sees: two thirds, rounded down to 32s.
+
+    The picture is squeezed for it, as a frame is for either; 32 stays 32.
+    """
     rows, columns = (max(STRIDE, side * 2 // 3 // STRIDE * STRIDE) for side in (height, width))
     return rows, columns
 
 
-def join(detail: keras.Model, context: keras.Model) -> keras.Model:
-    """Make one network of two `unet_lite` of the same width, one trained at each of the sizes.
+def join(detail: keras.Model, context: keras.Model, width: int = 16) -> keras.Model:
+    """Make one network of two `unet_lite` of that width, one trained at each of the sizes.
 
     Raises:
         ValueError: their sizes do not go together, or they are other networks.
     """
     sides, near = detail.input_shape[1:3], context.input_shape[1:3]
     if near != context_sides(*sides):
-        height, width = context_sides(*sides)
-        raise ValueError(f"the second is for {near[1]}x{near[0]}, expected {width}x{height}")
-    model = two_scale((*sides, 3), detail.get_layer("up0_conv").filters)
-    for part, prefix in ((detail, ""), (context, CONTEXT)):
-        for layer in part.layers:
-            if layer.weights:
-                model.get_layer(prefix + layer.name).set_weights(layer.get_weights())
+        height, columns = context_sides(*sides)
+        raise ValueError(f"the second is for {near[1]}x{near[0]}, expected {columns}x{height}")
+    model = two_scale((*sides, 3), width)
+    given = {
+        prefix + layer.name: layer
+        for part, prefix in ((detail, ""), (context, CONTEXT))
+        for layer in part.layers
+        if layer.weights
+    }
+    wanted = {layer.name for layer in model.layers if layer.weights}
+    if odd := sorted(wanted ^ given.keys()):
+        raise ValueError(f"they are not both unet_lite; they differ from it in {odd[0]}")
+    for name, layer in given.items():
+        model.get_layer(name).set_weights(layer.get_weights())
     return model

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DECODER = (16, 24, 40, 96)
 """Channels of the decoder's levels at width 16, from half the picture's size to a 16th."""
 
+STRIDE = 32
+"""The bottleneck's pixel, in pixels of the picture."""
+
 REPEATS = (1, 2, 2, 3, 2, 2)
 """How many blocks of each stage of EfficientNet-Lite0 are used."""
 
@@ -56,8 +59,10 @@ def unet_lite(
 
 def check_sides(input_size: tuple[int, int, int], width: int) -> None:
     """Raise ValueError if a side is not divisible by 32, or the width is not positive."""
-    if input_size[0] % 32 or input_size[1] % 32:
-        raise ValueError(f"input_size is {input_size[:2]}; both sides must be divisible by 32")
+    if input_size[0] % STRIDE or input_size[1] % STRIDE:
+        raise ValueError(
+            f"input_size is {input_size[:2]}; both sides must be divisible by {STRIDE}"
+        )
     if width < 1:
         raise ValueError(f"width is {width}; it must be at least 1")
 
