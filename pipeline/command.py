@@ -50,7 +50,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 def main() -> None:
     """Run the command; exit code 2 for the user's mistake, 1 for ours."""
-    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder tells its life's story
+    os.environ.setdefault("SVT_LOG", "0")  # the AV1 encoder tells its life's story
     try:
         app()
     except UserError as error:

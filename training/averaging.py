@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from seg_stream.export.command import parse_size
 from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
-from seg_stream.pipeline.sinks.part_file import check_target
+from seg_stream.pipeline.sinks.part_file import PartFile, check_target
 from seg_stream.training.composites import Cast
 from seg_stream.training.dataset import sample_batch
 from seg_stream.training.networks import ARCHITECTURES
@@ -63,6 +63,8 @@ def refused(path: Path, use: str, advice: str) -> Iterator[None]:
     Raises:
         UserError: it "cannot be" `use`, why, and `advice`.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise UserError(f"{path} is no file and cannot be {use}; {advice}.")
     try:
         yield
     except Exception as error:  # Keras raises almost anything on a file that is no model
@@ -135,33 +137,64 @@ def _recalibrate(model: keras.Model, people: Cast, settings: TrainSettings) -> N
         model(pixels, training=True)
 
 
-def check_new(path: Path) -> None:
-    """Check that Keras weights can be saved there, before there are any.
-
-    Raises:
-        UserError: they cannot, or something is there already.
-    """
-    if path.suffix != ".keras":
-        raise UserError(f"{path} is no name for Keras weights; let it end in .keras.")
-    if path.exists():
-        raise UserError(f"{path} exists already; choose another name.")
-    check_target(path, overwrite=False)
-
-
 def save(model: keras.Model, path: Path) -> None:
-    """Save beside, then rename.
+    """Save in a run's folder: beside, then rename; what an ended run left there is used again.
 
     Raises:
         UserError: it cannot be written.
         SegStreamError: the disk is full, or fails.
     """
     beside = path.with_name(f"{path.stem}.part.keras")
+    with written(path):
+        try:
+            model.save(beside)
+            beside.replace(path)
+        except OSError:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise
+
+
+def check_new(path: Path) -> None:
+    """Check that Keras weights can be saved where a user says, before there are any.
+
+    Raises:
+        UserError: they cannot, or something is there already.
+    """
+    if path.suffix != ".keras":
+        raise UserError(f"{path} is no name for Keras weights; let it end in .keras.")
+    if os.path.lexists(path):
+        raise UserError(f"{path} exists already; choose another name.")
+    check_target(path, overwrite=False)
+
+
+def save_new(model: keras.Model, path: Path) -> None:
+    """Save where a user says, whole or not at all, and touch no other file.
+
+    Raises:
+        UserError: it cannot be written, or something has come under that name.
+        SegStreamError: the disk is full, or fails.
+    """
+    part = PartFile(path, overwrite=False)
     try:
-        model.save(beside)
-        beside.replace(path)
+        with written(path):
+            model.save(part.path)
+            part.commit()
+    finally:
+        part.discard()
+
+
+@contextmanager
+def written(path: Path) -> Iterator[None]:
+    """Make one sentence of what stops a file.
+
+    Raises:
+        UserError: it cannot be written.
+        SegStreamError: the disk is full, or fails.
+    """
+    try:
+        yield
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         reason = error.strerror or str(error).partition("\n")[0]
         kind = UserError if exit_code(error) == 2 else SegStreamError
         raise kind(f"{path} cannot be written ({reason}); choose another place.") from None
@@ -189,13 +222,16 @@ def main() -> int:
             high, wide = parse_size(options.size)
             settings = checked_settings(**{**settings.model_dump(), "size": (wide, high)})
         (people,) = read_casts(settings, ("train",), print)
-        save(average(shares, people, settings), options.out)
+        save_new(average(shares, people, settings), options.out)
     except SegStreamError as error:
         print(f"averaging: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     except OSError as error:
         print(f"averaging: {unusable(error)}; check it.", file=sys.stderr)
         return exit_code(error)
+    except KeyboardInterrupt:
+        print("averaging: interrupted; nothing was written.", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
-from seg_stream.training.averaging import check_new, refused, save
+from seg_stream.training.averaging import check_new, refused, save_new
 from seg_stream.training.networks.two_scale import join
-from seg_stream.training.networks.unet_lite import unet_lite
+from seg_stream.training.networks.unet_lite import STRIDE, unet_lite
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +31,8 @@ def load_lite(path: Path) -> tuple[keras.Model, int]:
 
     with refused(path, "joined", "give a .keras file of unet_lite"):
         saved = keras.models.load_model(path, compile=False, safe_mode=True)
+        if len(saved.weights) != len(unet_lite((STRIDE, STRIDE, 3), 1).weights):
+            raise ValueError("it has other layers")
         width = [layer.filters for layer in saved.layers if type(layer) is keras.layers.Conv2D][-1]
         model = unet_lite(tuple(saved.input_shape[1:]), width)
         model.set_weights(saved.get_weights())
@@ -54,13 +56,16 @@ def main() -> int:
             model = join(detail, context, width)
         except ValueError as error:
             raise UserError(f"The two cannot be joined: {error}.") from None
-        save(model, options.out)
+        save_new(model, options.out)
     except SegStreamError as error:
         print(f"joining: {error}", file=sys.stderr)
         return 2 if isinstance(error, UserError) else 1
     except OSError as error:
         print(f"joining: {unusable(error)}; check it.", file=sys.stderr)
         return exit_code(error)
+    except KeyboardInterrupt:
+        print("joining: interrupted; nothing was written.", file=sys.stderr)
+        return 130
     return 0
 
 

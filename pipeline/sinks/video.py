@@ -129,8 +129,14 @@ class VideoSink(Sink):
                 )
         _tag(codec, frame.format, self._look.colour if self._look else frame.colour)
         self._file.begin(stream)
-        with usual_priority():
-            codec.open()
+        try:
+            with usual_priority():
+                codec.open()
+        except av.FFmpegError as error:
+            raise UserError(
+                f"The encoder {name} does not take pictures of {first.width}x{first.height} with "
+                f"these settings ({error.strerror}); choose another --codec, or leave them out."
+            ) from None
         self._stream = stream
         return stream
 

@@ -19,6 +19,7 @@ from clips import (
     packets,
     person_in_room,
     read_video,
+    solid,
     write_video,
 )
 from hypothesis import given, settings
@@ -77,6 +78,18 @@ def test_every_codec_writes_every_kind_of_file_that_holds_it(
         assert container.streams.video[0].codec_context.name in (
             names.get(codec, codec), f"lib{codec}", "libdav1d"
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("codec", ["h265", "av1", "ffv1"])
+def test_an_encoder_that_takes_no_such_size_is_named(
+    tmp_path: Path, convert_clip: Convert, codec: str
+) -> None:
+    """It was "cannot be written to its end", as if the disk were full."""
+    clip = write_video(tmp_path / "tiny.mkv", [solid("yuv420p", 2, 2, (90, 128, 128))] * 3)
+    sentence = "does not take pictures of 2x2 with these settings .* choose another --codec"
+    with pytest.raises(UserError, match=sentence):
+        convert_clip(clip, tmp_path / "out.mkv", encoding=Encoding(codec))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.mkv"]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def check_averages(before: Path, tuned: Path, mixed: Path) -> None:
     assert averaged(other, f"{before}=1", "--like", str(tuned), "--size", "large") == 2
     assert averaged(mixed.parent / "no" / "x.keras", f"{before}=1", "--like", str(tuned)) == 2
     assert averaged(other.with_suffix(".h5"), f"{before}=1", "--like", str(tuned)) == 2
-    long = other.with_name("x" * 245 + ".keras")  # its name while it is written is too long
+    long = other.with_name("x" * 255 + ".keras")
     assert averaged(long, f"{before}=1", "--like", str(tuned)) == 2
     assert mixed.read_bytes() == written
     assert not other.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -104,11 +105,18 @@ def test_what_cannot_be_joined_is_said(
     trained(NEAR, 1, width=6).save(wider)
     flat = tmp_path / "flat.keras"
     keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)]).save(flat)
+    pipe = tmp_path / "pipe.keras"
+    os.mkfifo(pipe)
     for second, sentence in (
+        (pipe, "pipe.keras is no file and cannot be joined; give a .keras file of unet_lite."),
+        (tmp_path, "is no file and cannot be joined"),
         (detail, "The two cannot be joined: the second is for 96x64, expected 64x32."),
         (text, "text.keras cannot be joined ("),
         (wider, "The two cannot be joined: their widths are 4 and 6."),
-        (flat, "flat.keras cannot be joined ("),
+        (
+            flat,
+            "flat.keras cannot be joined (it has other layers); give a .keras",
+        ),
         (tmp_path / "none.keras", "none.keras cannot be joined ("),
     ):
         assert run(monkeypatch, out, detail, second) == 2
@@ -122,3 +130,26 @@ def test_what_cannot_be_joined_is_said(
     assert capsys.readouterr().err == f"joining: {detail} exists already; choose another name.\n"
     assert run(monkeypatch, tmp_path / f"{300 * 'a'}.keras", detail, detail) == 2
     assert "name too long" in capsys.readouterr().err
+
+
+def test_no_other_file_is_touched_and_nothing_is_left_of_an_interrupted_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An input named OUT.part.keras was deleted, and Ctrl-C left a traceback and half a file."""
+    detail, context, out = (tmp_path / f"{name}.keras" for name in ("out.part", "near", "out"))
+    trained(SIDES, 1).save(detail)
+    trained(NEAR, 2).save(context)
+    whole = detail.read_bytes()
+
+    def interrupted(_: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "save", interrupted)
+        assert run(monkeypatch, out, detail, context) == 130
+    assert capsys.readouterr().err == "joining: interrupted; nothing was written.\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["near.keras", "out.part.keras"]
+    assert run(monkeypatch, out, detail, context) == 0
+    assert detail.read_bytes() == whole
+    assert sorted(tmp_path.iterdir()) == sorted([detail, context, out])
