@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from seg_stream.pipeline.errors import UserError
 
 if TYPE_CHECKING:
     import keras
     import onnx
     import tensorflow as tf
+
+
+EXACT = 1024
+"""Multiples of one part in so many are exact as float32, and so are sizes times them."""
 
 
 def with_resize(model: keras.Model) -> keras.Model:
@@ -43,6 +49,20 @@ def finish_resizes(model: onnx.ModelProto) -> None:
                 "The model resizes with nearest half-pixel interpolation, which TensorRT cannot "
                 "read; use UpSampling2D in place of that layer."
             )
+    _round_scales_up(model)
+
+
+def _round_scales_up(model: onnx.ModelProto) -> None:
+    """Let 96 rows times 5/3 be 160, not 159: sizes are rounded down, and 5/3 may have been too."""
+    from onnx import numpy_helper
+
+    used = {node.input[2] for node in model.graph.node if node.op_type == "Resize"}
+    for tensor in model.graph.initializer:
+        if tensor.name in used:
+            scales = numpy_helper.to_array(tensor)
+            exact = scales * EXACT == np.rint(scales * EXACT)
+            larger = np.where(exact, scales, np.nextafter(scales, np.float32(np.inf)))
+            tensor.CopyFrom(numpy_helper.from_array(larger, tensor.name))
 
 
 def _resizing_layer(layer: keras.Layer) -> keras.Layer:

@@ -13,8 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
 keras = pytest.importorskip("keras", reason="needs the train extra (Keras)")
 
+from seg_stream.export.interface import keras_alpha, read_interface  # noqa: E402
+from seg_stream.export.keras_to_onnx import keras_to_onnx  # noqa: E402
+from seg_stream.export.parity import onnx_runtime  # noqa: E402
 from seg_stream.training import joining  # noqa: E402
 from seg_stream.training.networks.two_scale import (  # noqa: E402
     CELL,
@@ -69,6 +73,17 @@ def test_the_context_is_smaller_and_fits(rows: int, columns: int) -> None:
 def test_sizes_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(ValueError, match="the second is for 96x64, expected 64x32"):
         join(trained(SIDES, 1), trained(SIDES, 2), 4)
+
+
+@pytest.mark.parametrize("sides", [(160, 256), (96, 160), (224, 416)])
+def test_sizes_of_any_ratio_are_exported(sides: tuple[int, int]) -> None:
+    """96 rows times 5/3, in single precision, were 159 rows in ONNX."""
+    model = join(trained(sides, 1), trained(context_sides(*sides), 2), 4)
+    interface = read_interface(model)
+    graph = keras_to_onnx(model, interface)
+    pixels = np.random.default_rng(3).uniform(0, 255, (1, 3, *sides)).astype(np.float32)
+    found = onnx_runtime(graph.SerializeToString())(pixels)
+    np.testing.assert_allclose(found, keras_alpha(model, interface, pixels), atol=1e-4)
 
 
 def test_another_body_is_refused() -> None:
