@@ -1,14 +1,9 @@
 import errno
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from seg_stream.pipeline.errors import exit_code, unusable
-
-FULL = Path("/dev/full")
 
 
 @pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EIO, 1), (errno.EACCES, 2)])
@@ -25,12 +20,3 @@ def test_an_output_that_nobody_reads_or_that_is_full_is_named() -> None:
     """It was "A file"."""
     for number in (errno.EPIPE, errno.ENOSPC):
         assert unusable(OSError(number, "no")) == "The output cannot be used (no)"
-
-
-@pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
-def test_a_full_output_ends_the_command() -> None:
-    with FULL.open("wb") as output:
-        command = [sys.executable, "-m", "seg_stream.pipeline.entry", "--version"]
-        done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True)
-    assert done.returncode == 1
-    assert done.stderr == "Error: The output cannot be used (No space left on device).\n"
