@@ -11,7 +11,7 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -200,6 +200,22 @@ def written(path: Path) -> Iterator[None]:
         raise kind(f"{path} cannot be written ({reason}); choose another place.") from None
 
 
+def by_hand(name: str, work: Callable[[], None]) -> int:
+    """Do the work of a command, say in one sentence what stops it, and return its exit code."""
+    try:
+        work()
+    except SegStreamError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UserError) else 1
+    except OSError as error:
+        print(f"{name}: {unusable(error)}; check it.", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted; nothing was written.", file=sys.stderr)
+        return 130
+    return 0
+
+
 def main() -> int:
     """Write the average; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -209,30 +225,23 @@ def main() -> int:
     parser.add_argument("--size", help="WIDTHxHEIGHT of the new network's input")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return by_hand("averaging", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
     # It imports this module too, for `average`.
     from seg_stream.training.run import read_casts
     from seg_stream.training.run_folder import read_settings
 
-    try:
-        check_new(options.out)
-        shares = _shares(options.shares)
-        _require_one(shares)
-        settings = read_settings(options.like / "settings.json")
-        if options.size:
-            high, wide = parse_size(options.size)
-            settings = checked_settings(**{**settings.model_dump(), "size": (wide, high)})
-        (people,) = read_casts(settings, ("train",), print)
-        save_new(average(shares, people, settings), options.out)
-    except SegStreamError as error:
-        print(f"averaging: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    except OSError as error:
-        print(f"averaging: {unusable(error)}; check it.", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        print("averaging: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    return 0
+    check_new(options.out)
+    shares = _shares(options.shares)
+    _require_one(shares)
+    settings = read_settings(options.like / "settings.json")
+    if options.size:
+        high, wide = parse_size(options.size)
+        settings = checked_settings(**{**settings.model_dump(), "size": (wide, high)})
+    (people,) = read_casts(settings, ("train",), print)
+    save_new(average(shares, people, settings), options.out)
 
 
 if __name__ == "__main__":

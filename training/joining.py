@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seg_stream.pipeline.errors import SegStreamError, UserError, exit_code, unusable
-from seg_stream.training.averaging import check_new, refused, save_new
+from seg_stream.pipeline.errors import UserError
+from seg_stream.training.averaging import by_hand, check_new, refused, save_new
 from seg_stream.training.networks.two_scale import join
 from seg_stream.training.networks.unet_lite import STRIDE, unet_lite
 
@@ -47,26 +47,19 @@ def main() -> int:
     parser.add_argument("context", type=Path, help="helps to tell people from things")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    return by_hand("joining", lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> None:
+    check_new(options.out)
+    (detail, width), (context, other) = map(load_lite, (options.detail, options.context))
+    if width != other:
+        raise UserError(f"The two cannot be joined: their widths are {width} and {other}.")
     try:
-        check_new(options.out)
-        (detail, width), (context, other) = map(load_lite, (options.detail, options.context))
-        if width != other:
-            raise UserError(f"The two cannot be joined: their widths are {width} and {other}.")
-        try:
-            model = join(detail, context, width)
-        except ValueError as error:
-            raise UserError(f"The two cannot be joined: {error}.") from None
-        save_new(model, options.out)
-    except SegStreamError as error:
-        print(f"joining: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UserError) else 1
-    except OSError as error:
-        print(f"joining: {unusable(error)}; check it.", file=sys.stderr)
-        return exit_code(error)
-    except KeyboardInterrupt:
-        print("joining: interrupted; nothing was written.", file=sys.stderr)
-        return 130
-    return 0
+        model = join(detail, context, width)
+    except ValueError as error:
+        raise UserError(f"The two cannot be joined: {error}.") from None
+    save_new(model, options.out)
 
 
 if __name__ == "__main__":

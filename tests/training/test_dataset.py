@@ -171,7 +171,7 @@ def test_processes_of_others_are_left_alone(casts: list[Cast]) -> None:
 def test_processes_do_not_keep_a_real_time_priority(
     casts: list[Cast], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SVT-AV1 gives it to the thread that encodes, as root; composers with it stop the machine."""
+    """SVT-AV1 once gave it to the thread that encodes; composers with it stop the machine."""
     policy, given = os.sched_getscheduler(0), os.sched_getparam(0)
     monkeypatch.setattr(
         dataset, "compose_batch", lambda *_: (np.array([os.sched_getscheduler(0)]), np.zeros(1))

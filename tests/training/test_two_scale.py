@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -13,21 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
-keras = pytest.importorskip("keras", reason="needs the train extra (Keras)")
+if TYPE_CHECKING:
+    import keras
+else:
+    pytest.importorskip("tensorflow", reason="needs the train extra (TensorFlow)")
+    keras = pytest.importorskip("keras", reason="needs the train extra (Keras)")
 
-from seg_stream.export.interface import keras_alpha, read_interface  # noqa: E402
-from seg_stream.export.keras_to_onnx import keras_to_onnx  # noqa: E402
-from seg_stream.export.parity import onnx_runtime  # noqa: E402
-from seg_stream.training import joining  # noqa: E402
-from seg_stream.training.networks.two_scale import (  # noqa: E402
+from seg_stream.export.interface import keras_alpha, read_interface
+from seg_stream.export.keras_to_onnx import keras_to_onnx
+from seg_stream.export.parity import onnx_runtime
+from seg_stream.training import joining
+from seg_stream.training.networks.two_scale import (
     CELL,
     SHARE,
     STRIDE,
     context_sides,
     join,
 )
-from seg_stream.training.networks.unet_lite import unet_lite  # noqa: E402
+from seg_stream.training.networks.unet_lite import unet_lite
 
 SIDES = (64, 96)
 NEAR = (32, 64)
